@@ -1,0 +1,30 @@
+/* clock.h - time as a value that tests can set.
+ *
+ * Code that waits or stamps takes a `const struct clock *`; clock_system() is the machine's.
+ */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+
+struct clock {
+    int64_t (*wall_ms)(const struct clock *c); /* milliseconds since 1970, UTC */
+    int64_t (*mono_ms)(const struct clock *c); /* monotonic milliseconds */
+};
+
+const struct clock *clock_system(void);
+
+/* A clock that stands still until it is told otherwise; for tests. */
+struct clock_fake {
+    struct clock clock; /* first member: pass &f->clock */
+    int64_t wall, mono;
+};
+void clock_fake_init(struct clock_fake *f, int64_t wall_ms);
+void clock_fake_advance(struct clock_fake *f, int64_t ms);
+
+int64_t clock_mono_ns(void); /* for measuring */
+
+/* "2026-01-31T12:34:56Z" into out[21]. */
+void clock_format(char out[21], int64_t wall_ms);
+
+#endif

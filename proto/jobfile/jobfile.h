@@ -1,0 +1,103 @@
+/* jobfile.h - the job file: YAML text in, checked values or all findings out.
+ *
+ * One table (schema.def) serves struct, checks, defaults, help and docs. All faults of a file are
+ * reported at once, each with line, column, dotted key, the value, what is allowed and the nearest
+ * known key. Client and daemon check with this same library; the original bytes are kept.
+ */
+#ifndef JOBFILE_JOBFILE_H
+#define JOBFILE_JOBFILE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "structure/shape.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define JOBFILE_MAX_BYTES (1u << 20)
+#define JOBFILE_MAX_FINDINGS 200
+
+struct jobfile {
+#define SECTION(key, help)
+#define INT(member, key, def, lo, hi, help) int64_t member;
+#define REAL(member, key, def, lo, hi, help) double member;
+#define BOOL(member, key, def, help) bool member;
+#define TEXT(member, key, def, max, help) char *member;
+#define PATH(member, key, def, help) char *member; /* absolute once checked; "" = not set */
+#define ENUM(member, key, def, list, help) int member;
+#include "jobfile/schema.def"
+#undef SECTION
+#undef INT
+#undef REAL
+#undef BOOL
+#undef TEXT
+#undef PATH
+#undef ENUM
+};
+
+/* Order of the lists in schema.def; a static test compares them. */
+enum model_size { SIZE_TINY, SIZE_SMALL };
+enum lr_schedule { SCHEDULE_CONSTANT, SCHEDULE_DROP, SCHEDULE_COSINE };
+enum phase_data { DATA_PRETRAIN, DATA_TASK, DATA_BOTH };
+enum method_mask { MASK_SOFT, MASK_HARD };
+enum align_step { ALIGN_PROXIMAL, ALIGN_GRADIENT, ALIGN_NONE };
+enum align_source { ALIGN_BOTH, ALIGN_USER };
+enum on_collapse { COLLAPSE_WARN, COLLAPSE_STOP, COLLAPSE_IGNORE };
+enum evaluate_weights { WEIGHTS_RAW, WEIGHTS_EMA };
+enum export_dtype { EXPORT_F32, EXPORT_F16 };
+
+struct jobfile_override {
+    const char *key, *value;
+};
+
+struct finding {
+    bool warning;      /* else an error: the job is refused */
+    int line, column;  /* 1-based; 0 = no single place */
+    char key[96];
+    char text[384];
+};
+
+struct findings {
+    struct finding *list; /* owned */
+    int n, errors;
+    bool truncated;       /* more than JOBFILE_MAX_FINDINGS */
+};
+void findings_fini(struct findings *f);
+void findings_add(struct findings *f, bool warning, int line, int column, const char *key,
+                  const char *fmt, ...) BASE_PRINTF(6, 7);
+
+/* Parses and checks everything that can be told from the text: syntax, unknown keys, types, ranges, combinations
+ * (including the reachable target). `folder` resolves relative paths; check_paths: set PATHs must exist and be
+ * readable (the daemon's check; a client on another host passes false). *ret_job is set (the caller destroys
+ * it) only when there is no error. Returns ST_OK or ST_INVALID (see findings) or ST_NOMEM.        */
+enum status jobfile_parse(struct jobfile **ret_job, const char *text, size_t len, const char *folder,
+                          const struct jobfile_override *over, int n_over, bool check_paths,
+                          struct findings *ret_findings, struct err *err);
+void jobfile_destroy(struct jobfile *job);
+
+/* One finding as people read it: "job.yaml:12:5: error: phases.serach: no such key; nearest is phases.search". */
+void finding_print(struct buf *out, const char *file_name, const struct finding *f);
+
+/* The effective job file with every value, as YAML (recorded with each job). */
+void jobfile_print(const struct jobfile *job, struct buf *out);
+/* Help of all keys as text or as the table of docs/spec/job-file.md. */
+void jobfile_help(struct buf *out, bool markdown);
+
+/* ---- what a job will do, from the file alone (jobfile/plan.c) ---------------------------------- */
+
+/* Model numbers with `size` filled in and the vocabulary counted (0 = no vocabulary file set or readable). */
+void jobfile_model_shape(const struct jobfile *job, struct model_shape *ret_shape);
+void jobfile_frame_options(const struct jobfile *job, struct frame_options *ret_options);
+
+struct job_plan {
+    struct model_count dense;
+    int64_t params_target, params_smallest;
+    int64_t steps;            /* of all phases */
+    int64_t memory_bytes;     /* a rank, estimate */
+    int n_notes;
+    char notes[8][160];
+};
+enum status jobfile_plan(const struct jobfile *job, struct job_plan *ret_plan, struct err *err);
+
+#endif
