@@ -1,0 +1,30 @@
+/* comm_self.c - the ranks of a job of one. */
+#include "comm/comm.h"
+
+#include <stdlib.h>
+
+static void sum_float(struct comm *c, float *x, int64_t n)
+{
+    (void)c, (void)x, (void)n;
+}
+
+static void sum_double(struct comm *c, double *x, int64_t n)
+{
+    (void)c, (void)x, (void)n;
+}
+
+static void broadcast(struct comm *c, void *data, size_t bytes, int root)
+{
+    (void)c, (void)data, (void)bytes, (void)root;
+}
+
+static void nothing(struct comm *c)
+{
+    (void)c;
+}
+
+struct comm *comm_self(void)
+{
+    static struct comm self = {"self", 0, 1, sum_float, sum_double, broadcast, nothing, nothing};
+    return &self;
+}
