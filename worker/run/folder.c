@@ -1,0 +1,148 @@
+/* folder.c - see folder.h. */
+#include "run/folder.h"
+
+#include "base/file.h"
+#include "base/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SMALL_FILE_MAX (1u << 20)
+#define OVERRIDES_MAX 256
+
+char *job_folder_path(const struct job_folder *f, const char *name)
+{
+    return path_join(f->dir, name);
+}
+
+/* A field of attempt.json as an owned string; NULL when absent or empty. */
+static char *take_text(struct json_object *obj, const char *key)
+{
+    const char *text = json_get_str(obj, key, "");
+    return *text ? strdup(text) : NULL;
+}
+
+static enum status read_attempt(struct job_folder *f, char **ret_base, struct err *err)
+{
+    char *path = job_folder_path(f, "attempt.json");
+    if (!path)
+        return err_set(err, ST_NOMEM, "out of memory opening %s", f->dir);
+    struct json_object *obj = NULL;
+    enum status st = ST_OK;
+    if (file_exists(path))
+        st = json_read_file(&obj, path, SMALL_FILE_MAX, err);
+    if (st == ST_OK) {
+        f->job_id = take_text(obj, "job_id");
+        f->attempt = (int)json_get_int(obj, "attempt", 1);
+        f->report_address = take_text(obj, "report_address");
+        f->token = take_text(obj, "token");
+        *ret_base = take_text(obj, "folder");
+        if (!*ret_base)
+            *ret_base = strdup(f->dir);
+    }
+    json_object_put(obj);
+    free(path);
+    return st;
+}
+
+static int collect_overrides(struct json_object *list, struct jobfile_override *over)
+{
+    int n = 0;
+    size_t len = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+    for (size_t i = 0; i < len && n < OVERRIDES_MAX; i++) {
+        struct json_object *o = json_object_array_get_idx(list, i);
+        over[n].key = json_get_str(o, "key", NULL);
+        over[n].value = json_get_str(o, "value", NULL);
+        n += over[n].key && over[n].value;
+    }
+    return n;
+}
+
+/* The first error stands for all: the coordinator has checked the same bytes before. */
+static enum status parse_job(struct job_folder *f, const char *base, struct json_object *overrides,
+                             struct err *err)
+{
+    struct jobfile_override over[OVERRIDES_MAX];
+    struct findings found = {0};
+    int n = collect_overrides(overrides, over);
+    enum status st = jobfile_parse(&f->job, f->yaml, f->yaml_len, base, over, n, true, &found, err);
+    for (int i = 0; st == ST_INVALID && i < found.n; i++)
+        if (!found.list[i].warning) {
+            err_set(err, ST_INVALID, "job.yaml:%d: %s: %s", found.list[i].line, found.list[i].key,
+                    found.list[i].text);
+            break;
+        }
+    findings_fini(&found);
+    return st;
+}
+
+static enum status read_job(struct job_folder *f, const char *base, struct err *err)
+{
+    char *yaml_path = job_folder_path(f, "job.yaml");
+    char *over_path = job_folder_path(f, "overrides.json");
+    struct json_object *overrides = NULL;
+    struct buf b;
+    buf_init(&b, JOBFILE_MAX_BYTES);
+    enum status st = yaml_path && over_path ? ST_OK : err_set(err, ST_NOMEM, "out of memory");
+    if (st == ST_OK)
+        st = file_read(&b, yaml_path, err);
+    if (st == ST_OK && file_exists(over_path))
+        st = json_read_file(&overrides, over_path, SMALL_FILE_MAX, err);
+    if (st == ST_OK) {
+        f->yaml_len = b.len;
+        f->yaml = buf_take(&b);
+        st = f->yaml ? parse_job(f, base, overrides, err) : err_set(err, ST_NOMEM, "out of memory");
+    }
+    json_object_put(overrides);
+    buf_fini(&b);
+    free(yaml_path);
+    free(over_path);
+    return st;
+}
+
+enum status job_folder_open(struct job_folder *ret_f, const char *dir, struct err *err)
+{
+    struct job_folder f = {.dir = realpath(dir, NULL), .attempt = 1};
+    if (!f.dir)
+        return err_errno(err, "cannot open the job folder %s", dir);
+    char *base = NULL;
+    enum status st = read_attempt(&f, &base, err);
+    if (st == ST_OK)
+        st = read_job(&f, base, err);
+    free(base);
+    if (st == ST_OK)
+        *ret_f = f;
+    else
+        job_folder_close(&f);
+    return st;
+}
+
+void job_folder_close(struct job_folder *f)
+{
+    if (!f)
+        return;
+    jobfile_destroy(f->job);
+    free(f->dir);
+    free(f->job_id);
+    free(f->report_address);
+    free(f->token);
+    free(f->yaml);
+    *f = (struct job_folder){0};
+}
+
+enum status job_folder_check_fence(const struct job_folder *f, struct err *err)
+{
+    char *path = job_folder_path(f, "checkpoints/fence");
+    struct buf b;
+    buf_init(&b, 64);
+    long highest = 0;
+    if (path && file_exists(path) && file_read(&b, path, NULL) == ST_OK)
+        highest = strtol(buf_str(&b), NULL, 10);
+    buf_fini(&b);
+    free(path);
+    if (highest > f->attempt)
+        return err_set(err, ST_STATE,
+                       "attempt %d of this job has been superseded by attempt %ld; nothing is written",
+                       f->attempt, highest);
+    return ST_OK;
+}
