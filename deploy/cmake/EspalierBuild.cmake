@@ -1,8 +1,20 @@
-# The one set of flags, and the two helpers with which every folder declares itself:
+# The one set of flags, and the three helpers with which every folder declares itself:
+#   espalier_program(NAME SOURCES a.c ... [LINKS lib ...])      an installed program
 #   espalier_library(NAME SOURCES a.c ... [LINKS lib ...])
 #   espalier_test(NAME LABEL quick|full|... SOURCES a.c ... [LINKS lib ...] [TIMEOUT s])
 
 include(GNUInstallDirs)
+
+# The programs lie together, as they do when installed: the client and the daemon look for the worker beside themselves.
+set(ESPALIER_BIN ${PROJECT_BINARY_DIR}/bin)
+function(espalier_program name)
+  cmake_parse_arguments(A "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${A_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${ESPALIER_BIN})
+  target_compile_definitions(${name} PRIVATE ESPALIER_VERSION="${PROJECT_VERSION}")
+  target_link_libraries(${name} PRIVATE espalier_flags ${A_LINKS})
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()
 
 add_library(espalier_flags INTERFACE)
 target_compile_definitions(espalier_flags INTERFACE _GNU_SOURCE)
