@@ -1,63 +1,93 @@
-/* safetensors.h - the safetensors file format: write as a stream, read without trust.
+/* safetensors.h - tensors in files that every framework reads, out and in.
  *
- * Layout: 8 bytes little-endian header length, a JSON header {name: {dtype, shape, data_offsets}, ...,
- * "__metadata__": {key: text}}, then the tensors' bytes, contiguous and without holes. Written headers are padded
- * with spaces so that data starts at a multiple of 8.
+ * Layout: 8 bytes little-endian header length N, N bytes JSON (padded with spaces so that the data begins at a
+ * multiple of 8), then the tensors' bytes without gaps. Written sorted by item size (wide first, so that
+ * everything is aligned), then by name. Reading trusts nothing: sizes, offsets, overlaps, gaps, duplicates and
+ * the file's length are checked when it is opened, before memory is asked for.
  */
-#ifndef ENGINE_SAFETENSORS_H
-#define ENGINE_SAFETENSORS_H
+#ifndef ENGINE_CKPT_SAFETENSORS_H
+#define ENGINE_CKPT_SAFETENSORS_H
 
 #include "base/err.h"
 #include "base/hash.h"
+#include "engine/core/real.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum st_dtype { DTYPE_F32, DTYPE_F64, DTYPE_F16, DTYPE_BF16, DTYPE_I32, DTYPE_I64, DTYPE_U8, DTYPE_COUNT };
+#define SAFETENSORS_DIMS 8
+#define SAFETENSORS_MAX 200000            /* tensors a file */
+#define SAFETENSORS_HEADER_MAX 100000000  /* bytes, as in the official reader */
+#define SAFETENSORS_NAME_MAX 511          /* bytes */
 
-#define ST_DIMS 8
+/* name in the file, bytes */
+#define SAFETENSORS_DTYPES(X)                                                                      \
+    X(F64, 8) X(F32, 4) X(F16, 2) X(BF16, 2) X(I64, 8) X(I32, 4) X(I16, 2) X(I8, 1) X(U8, 1) X(BOOL, 1)
+enum dtype {
+#define X(name, bytes) DTYPE_##name,
+    SAFETENSORS_DTYPES(X)
+#undef X
+    DTYPE_COUNT
+};
+#ifdef REAL_IS_DOUBLE
+#define DTYPE_REAL DTYPE_F64
+#else
+#define DTYPE_REAL DTYPE_F32
+#endif
+const char *dtype_name(enum dtype d);
+size_t dtype_bytes(enum dtype d);
 
-struct st_tensor {
-    const char *name; /* borrowed */
-    enum st_dtype dtype;
+/* ---- writing ---------------------------------------------------------------------------------- */
+
+struct safetensors_out {
+    const char *name;
+    enum dtype dtype;   /* in the file */
+    enum dtype from;    /* in memory: the same, or F32/F64 when dtype is F64, F32, F16 or BF16 */
     int dims;
-    int64_t dim[ST_DIMS];
+    int64_t dim[SAFETENSORS_DIMS];
+    const void *data;   /* borrowed; NULL allowed when the tensor has no elements */
+};
+struct safetensors_meta {
+    const char *key, *value; /* UTF-8 */
 };
 
-/* ---- writing: declare all tensors, then give their data in the same order ----------------------- */
+/* Atomic (base/file.h): the old file stays whole on failure. ret_sha (NULL allowed) = SHA-256 of the file. */
+enum status safetensors_write(const char *path, const struct safetensors_out *tensor, int tensors,
+                              const struct safetensors_meta *meta, int metas,
+                              char ret_sha[HASH_HEX_SIZE], struct err *err);
 
-struct st_writer;
+/* ---- reading ---------------------------------------------------------------------------------- */
 
-enum status st_writer_create(struct st_writer **ret_w, struct err *err);
-void st_writer_destroy(struct st_writer *w); /* abandons an unfinished file; NULL allowed */
-/* Names and values are copied. The first failure is kept and reported by st_writer_open. */
-void st_writer_meta(struct st_writer *w, const char *key, const char *value);
-void st_writer_declare(struct st_writer *w, const struct st_tensor *t);
-/* Bytes of the whole file; after all declarations. */
-int64_t st_writer_bytes(struct st_writer *w);
-enum status st_writer_open(struct st_writer *w, const char *path, struct err *err);
-/* Data of the next tensors, in any portions. from_f32 converts to the declared dtype (F32, F16, BF16, F64) on the way;
- * it is for float data of the tensors that are due. */
-enum status st_writer_add(struct st_writer *w, const void *data, size_t bytes, struct err *err);
-enum status st_writer_add_f32(struct st_writer *w, const float *data, int64_t n, struct err *err);
-/* fsync, rename into place; the content's SHA-256 and size. ST_INTERNAL if data is missing. */
-enum status st_writer_finish(struct st_writer *w, char ret_sha256[HASH_HEX_SIZE], int64_t *ret_bytes,
-                             struct err *err);
+struct safetensor {
+    const char *name; /* borrowed */
+    enum dtype dtype;
+    int dims;
+    int64_t dim[SAFETENSORS_DIMS];
+    int64_t size;     /* elements */
+    uint64_t begin;   /* byte offset in the file */
+};
 
-/* ---- reading ------------------------------------------------------------------------------------- */
+struct safetensors;
 
-struct st_file;
+enum status safetensors_open(struct safetensors **ret_file, const char *path, struct err *err);
+void safetensors_close(struct safetensors *file); /* NULL allowed */
+int safetensors_count(const struct safetensors *file);
+const struct safetensor *safetensors_at(const struct safetensors *file, int i);  /* by name, ascending */
+const struct safetensor *safetensors_find(const struct safetensors *file, const char *name);
+const char *safetensors_metadata(const struct safetensors *file, const char *key); /* NULL if none */
 
-/* Maps the file and checks everything that can be checked: header length and depth, dtypes, shapes times size equal
- * offsets, no overlap, no hole, file long enough. ST_CORRUPT names the file, the tensor and the byte. */
-enum status st_file_open(struct st_file **ret_f, const char *path, struct err *err);
-void st_file_close(struct st_file *f); /* NULL allowed */
-int st_file_count(const struct st_file *f);
-const struct st_tensor *st_file_at(const struct st_file *f, int i);
-int st_file_find(const struct st_file *f, const char *name); /* index or -1 */
-const char *st_file_meta(const struct st_file *f, const char *key); /* NULL if none */
-const void *st_file_data(const struct st_file *f, int i, size_t *ret_bytes); /* borrowed, unaligned */
-/* Converts F32, F64, F16, BF16 to float; exactly n elements or ST_INVALID. */
-enum status st_file_read_f32(const struct st_file *f, int i, float *ret, int64_t n, struct err *err);
+/* Elements [first, first+n) of t as `to` into out: `to` is the file's dtype, or F32/F64 for any floating one.
+ * ST_INVALID names tensor, dtype wanted and found; ST_CORRUPT when the file is cut off meanwhile. */
+enum status safetensors_read(struct safetensors *file, const struct safetensor *t, enum dtype to,
+                             int64_t first, int64_t n, void *out, struct err *err);
+/* The whole tensor, which must have this shape; the error names both shapes. */
+enum status safetensors_load(struct safetensors *file, const char *name, enum dtype to, int dims,
+                             const int64_t *dim, void *out, struct err *err);
+
+/* Bit patterns to and from float; round to nearest even, overflow to infinity, NaN stays NaN. */
+uint16_t float_to_half(float x);
+float half_to_float(uint16_t h);
+uint16_t float_to_bf16(float x);
+float bf16_to_float(uint16_t h);
 
 #endif
