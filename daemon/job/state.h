@@ -1,0 +1,136 @@
+/* state.h - the states of a job, and the one table of what may follow what. Pure.
+ *
+ * docs/spec/job-states.md draws this table; a test compares the two. A restart is a replay: the
+ * state of a job is job_next() folded over its events. The numbers are those of job.proto and of
+ * the store, so they are never changed.
+ */
+#ifndef JOB_STATE_H
+#define JOB_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* name, number, is over, holds resources of the node */
+#define JOB_STATES(X)                                                                              \
+    X(NONE, 0, false, false)                                                                       \
+    X(QUEUED, 1, false, false)                                                                     \
+    X(SUBMITTED, 2, false, true)                                                                   \
+    X(STARTING, 3, false, true)                                                                    \
+    X(RUNNING, 4, false, true)                                                                     \
+    X(STOPPING, 5, false, true)                                                                    \
+    X(COMPLETED, 6, true, false)                                                                   \
+    X(CANCELLED, 7, true, false)                                                                   \
+    X(FAILED, 8, true, false)                                                                      \
+    X(TIMEOUT, 9, true, false)                                                                     \
+    X(UNREACHABLE, 10, false, true)                                                                \
+    X(HELD, 11, false, false)                                                                      \
+    X(PAUSING, 12, false, true)                                                                    \
+    X(PAUSED, 13, false, false)                                                                    \
+    X(REQUEUED, 14, false, false)                                                                  \
+    X(PREEMPTED, 15, false, false)                                                                 \
+    X(STALLED, 16, false, true)
+
+#define JOB_STATE_ENUM(name, number, over, holds) JOB_##name = (number),
+enum job_state { JOB_STATES(JOB_STATE_ENUM) JOB_STATE_COUNT };
+#undef JOB_STATE_ENUM
+
+/* What can happen to a job. */
+#define JOB_EVENTS(X)                                                                              \
+    X(SUBMIT, "submit")               /* accepted */                                               \
+    X(SUBMIT_HELD, "submit_held")     /* accepted, not to run yet */                               \
+    X(HOLD, "hold")                   /* a person: not yet */                                      \
+    X(RELEASE, "release")             /* a person: now */                                          \
+    X(PLACE, "place")                 /* the queue found room; a new attempt begins */             \
+    X(START, "start")                 /* the launcher has started the attempt */                   \
+    X(HELLO, "hello")                 /* the worker's first report */                              \
+    X(STEP, "step")                   /* a stalled worker reported progress */                     \
+    X(STALL, "stall")                 /* alive, no step for long */                                \
+    X(LOSE, "lose")                   /* no contact and no evidence of an end */                   \
+    X(FIND, "find")                   /* contact again */                                          \
+    X(CANCEL, "cancel")               /* a person asked for the end */                             \
+    X(TIME_UP, "time_up")             /* the attempt's time limit passed */                        \
+    X(PAUSE, "pause")                 /* a person: checkpoint, give the node back */               \
+    X(RESUME, "resume")               /* a person: go on from there */                             \
+    X(PREEMPT, "preempt")             /* the cluster took the node away */                         \
+    X(END_OK, "end_ok")               /* exit 0 and a "done" record */                             \
+    X(END_CANCELLED, "end_cancelled") /* it ended after a cancel */                                \
+    X(END_TIMEOUT, "end_timeout")     /* it ended after its time limit */                          \
+    X(END_PAUSED, "end_paused")       /* it ended after a pause */                                 \
+    X(END_RETRY, "end_retry")         /* it ended badly; another attempt is due */                 \
+    X(END_FAILED, "end_failed")       /* it ended badly; no further attempt */
+
+#define JOB_EVENT_ENUM(name, text) ON_##name,
+enum job_event { JOB_EVENTS(JOB_EVENT_ENUM) JOB_EVENT_COUNT };
+#undef JOB_EVENT_ENUM
+
+/* Whether a new attempt may cure it. ELSEWHERE: on another node, where there is a choice. */
+enum retry_class { RETRY_NONE, RETRY_NOW, RETRY_ELSEWHERE };
+
+/* The closed list of reasons: name on the wire, retry class, what it means. */
+#define JOB_REASONS(X)                                                                             \
+    X(NONE, "", RETRY_NONE, "all is well")                                                         \
+    X(CANCELLED, "cancelled", RETRY_NONE, "a person asked for the end")                            \
+    X(TIME_LIMIT, "time_limit", RETRY_NONE, "the attempt ran longer than resources.time_minutes")  \
+    X(HELD, "held", RETRY_NONE, "a person holds it back")                                          \
+    X(PAUSED, "paused", RETRY_NONE, "a person paused it")                                          \
+    X(PREEMPTED, "preempted", RETRY_ELSEWHERE, "the cluster took the node away")                   \
+    X(NO_CONTACT, "no_contact", RETRY_NONE, "nothing is known about the attempt")                  \
+    X(STALLED, "stalled", RETRY_NOW, "alive, but no step for long")                                \
+    X(LAUNCH_FAILED, "launch_failed", RETRY_NONE, "the launcher could not start the ranks")        \
+    X(RANK_LOST, "rank_lost", RETRY_NOW, "a rank was killed by a signal")                          \
+    X(VANISHED, "vanished", RETRY_NOW, "all its processes are gone without an exit record")        \
+    X(HOST_RESTARTED, "host_restarted", RETRY_NOW, "the machine was started anew meanwhile")       \
+    X(NO_DONE_RECORD, "no_done_record", RETRY_NOW, "exit 0, but the worker never said done")       \
+    X(STOPPED, "stopped", RETRY_NOW, "something outside asked the worker to stop")                 \
+    X(WORKER_FAILED, "worker_failed", RETRY_NOW, "it ended with an error and said nothing")        \
+    X(NAN_LOSS, "nan_loss", RETRY_NONE, "the loss was NaN or Inf too often in a row")              \
+    X(COLLAPSE, "collapse", RETRY_NONE, "all queries answered alike")                              \
+    X(BAD_INPUT, "bad_input", RETRY_NONE, "a file it needs is wrong")                              \
+    X(IO, "io", RETRY_NOW, "reading or writing failed")                                            \
+    X(INTERNAL, "internal", RETRY_NONE, "an error of the worker itself")
+
+#define JOB_REASON_ENUM(name, text, retry, meaning) REASON_##name,
+enum job_reason { JOB_REASONS(JOB_REASON_ENUM) JOB_REASON_COUNT, REASON_GIVEN };
+#undef JOB_REASON_ENUM
+
+/* One edge. reason REASON_GIVEN: it comes with the event. */
+struct job_edge {
+    enum job_state from;
+    enum job_event event;
+    enum job_state to;
+    enum job_reason reason;
+};
+
+/* The whole table, in the order of the drawing. */
+const struct job_edge *job_edges(size_t *ret_n);
+/* The edge that the event takes from there; NULL if it may not happen in that state. */
+const struct job_edge *job_next(enum job_state from, enum job_event event);
+
+const char *job_state_name(enum job_state s); /* "QUEUED"; "?" for a number out of range */
+bool job_state_find(const char *name, enum job_state *ret_state);
+bool job_state_is_over(enum job_state s);
+bool job_state_holds(enum job_state s);      /* counts against the node's inventory */
+bool job_state_is_waiting(enum job_state s); /* the queue may place it */
+
+const char *job_event_name(enum job_event e);
+const char *job_reason_name(enum job_reason r);
+const char *job_reason_meaning(enum job_reason r);
+enum retry_class job_reason_retry(enum job_reason r);
+bool job_reason_find(const char *name, enum job_reason *ret_reason);
+
+/* How an attempt ended, as far as evidence goes. */
+enum end_kind { END_EXITED, END_VANISHED, END_HOST_RESTARTED, END_NOT_LAUNCHED };
+
+struct job_end {
+    enum end_kind kind;
+    int exit_code, signal;   /* END_EXITED: signal 0 = it exited by itself */
+    bool done, done_success; /* the worker's own end record, if it is durable */
+    const char *done_reason; /* borrowed; NULL without one */
+};
+
+/* Which event the end is, for a job in this state that has used `attempt` attempts of 1 + retries.
+ * `why` is the reason the job stands in (it tells a cancel from a time limit while STOPPING). */
+enum job_event job_end_event(const struct job_end *end, enum job_state state, enum job_reason why,
+                             int attempt, int retries, enum job_reason *ret_reason);
+
+#endif
