@@ -1,0 +1,54 @@
+/* parse.h - the state of one jobfile_parse(), shared by its steps. Inside jobfile only.
+ *
+ * Order: defaults -> read.c (YAML events; each value through scalar.c) -> overrides (scalar.c
+ * again) -> check.c (what needs several keys). Every step adds findings and goes on; a key with a
+ * bad value is marked, so that no later check complains about what follows from it.
+ */
+#ifndef JOBFILE_PARSE_H
+#define JOBFILE_PARSE_H
+
+#include "jobfile/schema.h"
+
+struct place {
+    int line, column; /* of the value; 0 = default or --set */
+    bool set, bad;
+};
+
+struct parse {
+    struct jobfile *job;
+    struct findings *findings; /* the caller's */
+    const char *folder;        /* borrowed; NULL = paths stay as they are */
+    bool check_paths;
+    bool broken; /* syntax error: what was read is not all there is */
+    bool nomem;
+    struct place place[KEY_COUNT];
+};
+
+struct scalar {
+    const char *text; /* NUL-terminated UTF-8 without NUL inside */
+    bool quoted;      /* "12" is a text, 12 a number */
+    int line, column;
+};
+
+/* Checks and stores one value; a fault becomes a finding. */
+void scalar_assign(struct parse *p, int key, const struct scalar *value);
+
+/* Walks the YAML text. */
+void read_yaml(struct parse *p, const char *text, size_t len);
+/* One --set: the value is read as a YAML scalar. */
+void read_override(struct parse *p, const struct jobfile_override *over);
+
+void check_all(struct parse *p);
+
+/* A finding at the place where the key was given. */
+void complain(struct parse *p, int key, bool warning, const char *fmt, ...) BASE_PRINTF(4, 5);
+
+/* Number of bytes before the first that is not UTF-8 text (no NUL, no control but \t \n \r); len if
+ * all is. */
+size_t text_valid(const char *text, size_t len);
+
+/* Model numbers with `size` filled in, for the row of a model.* number; the stored value otherwise.
+ * plan.c */
+int64_t effective_int(const struct jobfile *job, int key);
+
+#endif

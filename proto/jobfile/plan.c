@@ -1,0 +1,220 @@
+/* plan.c - what a job will do, from the file alone: the model's numbers, its counts, memory, notes.
+ */
+#include "jobfile/parse.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define VOCABULARY_SPECIALS 4            /* <none> (pad), bos, eos, unknown: docs/spec/data.md */
+#define VOCABULARY_MAX_BYTES (64L << 20) /* more is no word list */
+
+/* docs/spec/model-mdetr.md 7 */
+/* clang-format off */
+static const struct model_shape sizes[] = {
+    [SIZE_TINY] = {.image = 64, .patch = 8, .width = 96, .heads = 4, .ffn = 384,
+                   .vision_layers = 4, .text_layers = 4,
+                   .fusion_width = 64, .fusion_heads = 4, .fusion_ffn = 256,
+                   .encoder_layers = 1, .decoder_layers = 1,
+                   .queries = 8, .slots = 48, .max_tokens = 48, .contrast = 64},
+    [SIZE_SMALL] = {.image = 224, .patch = 16, .width = 384, .heads = 6, .ffn = 1536,
+                    .vision_layers = 12, .text_layers = 6,
+                    .fusion_width = 256, .fusion_heads = 8, .fusion_ffn = 1024,
+                    .encoder_layers = 3, .decoder_layers = 3,
+                    .queries = 16, .slots = 64, .max_tokens = 64, .contrast = 64},
+};
+
+/* Which key sets which number. */
+#define NUMBER(name) {KEY_model_##name, offsetof(struct model_shape, name)}
+static const struct {
+    enum key_id key;
+    size_t offset;
+} numbers[] = {
+    NUMBER(image), NUMBER(patch), NUMBER(width), NUMBER(heads), NUMBER(ffn), NUMBER(vision_layers),
+    NUMBER(text_layers), NUMBER(fusion_width), NUMBER(fusion_heads), NUMBER(fusion_ffn),
+    NUMBER(encoder_layers), NUMBER(decoder_layers), NUMBER(queries), NUMBER(slots),
+    NUMBER(max_tokens), NUMBER(contrast),
+};
+/* clang-format on */
+#define NNUMBERS (sizeof numbers / sizeof *numbers)
+
+static int64_t *number_of(struct model_shape *shape, size_t i)
+{
+    return (int64_t *)((char *)shape + numbers[i].offset);
+}
+
+int64_t effective_int(const struct jobfile *job, int key)
+{
+    int64_t value = *key_int((struct jobfile *)job, key);
+    for (size_t i = 0; i < NNUMBERS && value == 0; i++)
+        if ((int)numbers[i].key == key) {
+            struct model_shape shape = sizes[job->model_size];
+            value = *number_of(&shape, i);
+        }
+    return value;
+}
+
+/* Words in the list, one a line; 0 when it cannot be read. */
+static int64_t vocabulary_lines(const char *path)
+{
+    int64_t lines = 0;
+    bool word = false;
+    struct stat sb;
+    char chunk[16384];
+    ssize_t n = 0;
+    /* Looked at before it is opened: a pipe would block the opener. */
+    if (!path[0] || stat(path, &sb) < 0 || !S_ISREG(sb.st_mode) ||
+        sb.st_size > VOCABULARY_MAX_BYTES)
+        return 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return 0;
+    while ((n = read(fd, chunk, sizeof chunk)) > 0)
+        for (ssize_t i = 0; i < n; i++) {
+            bool end = chunk[i] == '\n';
+            lines += end && word;
+            word = !end && (word || chunk[i] != '\r');
+        }
+    close(fd);
+    return n < 0 ? 0 : lines + word;
+}
+
+void jobfile_model_shape(const struct jobfile *job, struct model_shape *ret_shape)
+{
+    *ret_shape = (struct model_shape){.stem = job->model_stem, .dropout = job->model_dropout};
+    for (size_t i = 0; i < NNUMBERS; i++)
+        *number_of(ret_shape, i) = effective_int(job, numbers[i].key);
+    int64_t lines = vocabulary_lines(job->data_vocabulary);
+    ret_shape->vocabulary = lines ? lines + VOCABULARY_SPECIALS : 0;
+}
+
+void jobfile_frame_options(const struct jobfile *job, struct frame_options *ret_options)
+{
+    *ret_options = (struct frame_options){.block_size = (int)job->method_block_size,
+                                          .cross_msa = job->method_cross_msa,
+                                          .cross_ffn = job->method_cross_ffn,
+                                          .block_msa = job->method_block_msa,
+                                          .block_ffn = job->method_block_ffn,
+                                          .prune = job->method_prune,
+                                          .share = job->method_share};
+}
+
+/* ---- plan ---------------------------------------------------------------------------------------
+ */
+
+/* Floats that one transformer layer keeps for its backward pass, one sample of T tokens: about 14
+ * rows of width C (norms, q, k, v, context, residuals), two of width F, and the attention
+ * probabilities twice. */
+static double layer_floats(double T, double C, double F, double H)
+{
+    return T * (14 * C + 2 * F) + 2 * H * T * T;
+}
+
+static int64_t memory_estimate(const struct jobfile *job, const struct model_shape *s,
+                               const struct model_count *count)
+{
+    double side = (double)(s->image / s->patch), N = side * side, L = (double)s->max_tokens;
+    double C = (double)s->width, F = (double)s->ffn, H = (double)s->heads;
+    double d = (double)s->fusion_width, f = (double)s->fusion_ffn, h = (double)s->fusion_heads;
+    double Q = (double)s->queries;
+    double sample = 3 * (double)(s->image * s->image) * (s->stem == STEM_CONV ? 8 : 1) +
+                    (double)s->vision_layers * layer_floats(N, C, F, H) +
+                    (double)s->text_layers * layer_floats(L, C, F, H) +
+                    (double)s->encoder_layers * layer_floats(N + L, d, f, h) +
+                    (double)s->decoder_layers * (2 * layer_floats(Q, d, f, h) + h * Q * (N + L));
+    int64_t micro =
+        job->train_micro_batch ? job->train_micro_batch : job->train_batch / job->resources_ranks;
+    /* Weights, gradients, two moments, EMA; a search also holds mixed matrices and their gradients.
+     */
+    double copies = 4 + (job->train_ema > 0);
+    double floats = copies * (double)count->whole + sample * (double)micro;
+    if (job->search_steps > 0)
+        floats += 2 * (double)count->backbone_matrices;
+    double program = 64.0 * (1 << 20);
+    return (int64_t)(program + 4 * floats);
+}
+
+static void note(struct job_plan *plan, const char *fmt, ...) BASE_PRINTF(2, 3);
+static void note(struct job_plan *plan, const char *fmt, ...)
+{
+    const int max = sizeof plan->notes / sizeof *plan->notes;
+    if (plan->n_notes == max)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(plan->notes[plan->n_notes++], sizeof *plan->notes, fmt, ap);
+    va_end(ap);
+}
+
+static void note_batch(struct job_plan *plan, const struct jobfile *job)
+{
+    int64_t share = job->train_batch / job->resources_ranks;
+    int64_t micro = job->train_micro_batch ? job->train_micro_batch : share;
+    if (job->resources_ranks > 1 || micro != share)
+        note(plan, "batch %lld = %lld ranks x micro-batch %lld x %lld accumulated",
+             (long long)job->train_batch, (long long)job->resources_ranks, (long long)micro,
+             (long long)(share / micro));
+}
+
+/* Sites that cannot share, by reason: one note a reason, so that 24 layers are not 24 notes. */
+static void note_sites(struct job_plan *plan, const struct frame *f)
+{
+    for (int i = 0; i < f->nsites; i++) {
+        const struct site *site = &f->site[i];
+        bool seen = site->side != SIDE_TEXT || site->source >= 0 || !site->no_source;
+        for (int j = 0; j < i && !seen; j++)
+            seen = f->site[j].side == SIDE_TEXT && f->site[j].no_source &&
+                   !strcmp(f->site[j].no_source, site->no_source);
+        if (seen)
+            continue;
+        int more = 0;
+        for (int j = i + 1; j < f->nsites; j++)
+            more += f->site[j].side == SIDE_TEXT && f->site[j].no_source &&
+                    !strcmp(f->site[j].no_source, site->no_source);
+        if (more)
+            note(plan, "%s and %d more cannot share: %s", site->name, more, site->no_source);
+        else
+            note(plan, "%s cannot share: %s", site->name, site->no_source);
+    }
+}
+
+static void note_search(struct job_plan *plan, const struct jobfile *job, const struct frame *f)
+{
+    double part = job->method_freeze_at - job->method_warm;
+    note(plan, "the search takes %lld hypernetwork steps and freezes the structure at step %lld",
+         (long long)(part * (double)job->search_steps) / (long long)job->method_every,
+         (long long)(job->method_freeze_at * (double)job->search_steps));
+    note_sites(plan, f);
+    if (job->method_share)
+        note(plan, "sharing saves parameters and file size, not multiply-accumulates");
+}
+
+enum status jobfile_plan(const struct jobfile *job, struct job_plan *ret_plan, struct err *err)
+{
+    struct model_shape shape;
+    struct frame_options options;
+    struct frame *frame = NULL;
+    jobfile_model_shape(job, &shape);
+    jobfile_frame_options(job, &options);
+    TRY(model_shape_frame(&shape, &options, &frame, err));
+    struct job_plan plan = {0};
+    bool search = job->search_steps > 0;
+    model_shape_count(&shape, &plan.dense);
+    plan.params_smallest = search ? frame_smallest(frame) : plan.dense.whole;
+    plan.params_target =
+        search ? (int64_t)(job->method_target * (double)plan.dense.whole) : plan.dense.whole;
+    plan.steps = job->warmup_steps + job->pretrain_steps + job->task_steps + job->control_steps +
+                 job->search_steps + job->finetune_steps;
+    plan.memory_bytes = memory_estimate(job, &shape, &plan.dense);
+    if (shape.vocabulary == 0)
+        note(&plan, "the vocabulary could not be read here; its embeddings are not counted");
+    note_batch(&plan, job);
+    if (search)
+        note_search(&plan, job, frame);
+    frame_destroy(frame);
+    *ret_plan = plan;
+    return ST_OK;
+}

@@ -1,0 +1,184 @@
+/* print.c - the other readers of the schema: the effective job file, help, and the document. */
+#include "jobfile/parse.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- the effective job file --------------------------------------------------------------------
+ */
+
+/* A double-quoted YAML scalar. */
+static void print_quoted(struct buf *out, const char *text)
+{
+    buf_puts(out, "\"");
+    for (const char *c = text; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            buf_puts(out, "\\");
+        buf_add(out, c, 1);
+    }
+    buf_puts(out, "\"");
+}
+
+static void print_value(const struct jobfile *job, int key, struct buf *out)
+{
+    struct jobfile *j = (struct jobfile *)job;
+    char text[32];
+    switch (schema_keys[key].type) {
+    case TYPE_INT:
+        buf_printf(out, "%lld", (long long)effective_int(job, key));
+        break;
+    case TYPE_REAL:
+        real_print(text, *key_real(j, key));
+        buf_puts(out, text);
+        break;
+    case TYPE_BOOL:
+        buf_puts(out, *key_bool(j, key) ? "true" : "false");
+        break;
+    case TYPE_ENUM:
+        enum_name(schema_keys[key].list, *key_enum(j, key), text);
+        buf_puts(out, text);
+        break;
+    case TYPE_TEXT:
+    case TYPE_PATH:
+        print_quoted(out, *key_text(j, key));
+        break;
+    }
+}
+
+void jobfile_print(const struct jobfile *job, struct buf *out)
+{
+    char open[JOBFILE_KEY_MAX] = ""; /* the group that the last key lay in */
+    for (int i = 0; i < KEY_COUNT; i++) {
+        const char *key = schema_keys[i].key;
+        int depth = 0;
+        /* Headings of the groups that this key is the first of. */
+        for (const char *dot = strchr(key, '.'), *from = key; dot;
+             from = dot + 1, dot = strchr(from, '.'), depth++) {
+            char group[JOBFILE_KEY_MAX];
+            snprintf(group, sizeof group, "%.*s", (int)(dot - key), key);
+            if (strcmp(open, group) && !schema_in_group(open, group))
+                buf_printf(out, "%*s%.*s:\n", 2 * depth, "", (int)(dot - from), from);
+        }
+        const char *leaf = strrchr(key, '.');
+        snprintf(open, sizeof open, "%.*s", leaf ? (int)(leaf - key) : 0, key);
+        buf_printf(out, "%*s%s: ", 2 * depth, "", leaf ? leaf + 1 : key);
+        print_value(job, i, out);
+        buf_puts(out, "\n");
+    }
+}
+
+/* ---- help ---------------------------------------------------------------------------------------
+ */
+
+static void print_default(struct buf *out, const struct key *k)
+{
+    char text[32];
+    if (k->type == TYPE_BOOL)
+        buf_puts(out, k->def != 0 ? "true" : "false");
+    else if (k->def_text)
+        buf_puts(out, k->def_text[0] ? k->def_text : "not set");
+    else {
+        real_print(text, k->def);
+        if (k->type == TYPE_INT)
+            snprintf(text, sizeof text, "%.0f", k->def);
+        buf_puts(out, text);
+    }
+}
+
+static void print_allowed(struct buf *out, const struct key *k, const char *bar)
+{
+    char lo[32], hi[32];
+    real_print(lo, k->lo);
+    real_print(hi, k->hi);
+    if (k->type == TYPE_INT)
+        snprintf(hi, sizeof hi, "%.0f", k->hi);
+    switch (k->type) {
+    case TYPE_INT:
+        buf_printf(out, "whole number, %s to %s", lo, hi);
+        break;
+    case TYPE_REAL:
+        buf_printf(out, "number, %s to %s", lo, hi);
+        break;
+    case TYPE_BOOL:
+        buf_printf(out, "true%sfalse", bar);
+        break;
+    case TYPE_TEXT:
+        buf_printf(out, "text, at most %.0f bytes", k->hi);
+        break;
+    case TYPE_PATH:
+        buf_puts(out, "path of a file");
+        break;
+    case TYPE_ENUM:
+        for (const char *c = k->list; *c; c++)
+            *c == '|' ? buf_puts(out, bar) : buf_add(out, c, 1);
+        break;
+    }
+}
+
+static void markdown_row(struct buf *out, const struct key *k)
+{
+    buf_printf(out, "| `%s` | ", k->key);
+    print_default(out, k);
+    buf_puts(out, " | ");
+    print_allowed(out, k, ", ");
+    buf_printf(out, " | %s |\n", k->help);
+}
+
+static void text_row(struct buf *out, const struct key *k)
+{
+    buf_printf(out, "  %-30s ", k->key);
+    print_default(out, k);
+    buf_puts(out, "   (");
+    print_allowed(out, k, " | ");
+    buf_printf(out, ")\n      %s\n", k->help);
+}
+
+static void print_rows(struct buf *out, const char *group, bool markdown)
+{
+    if (markdown)
+        buf_puts(out, "| key | default | allowed | meaning |\n|---|---|---|---|\n");
+    for (int i = 0; i < KEY_COUNT; i++) {
+        const struct key *k = &schema_keys[i];
+        bool here = group ? schema_in_group(k->key, group) : !strchr(k->key, '.');
+        if (here)
+            (markdown ? markdown_row : text_row)(out, k);
+    }
+}
+
+static const char intro_markdown[] =
+    "# The job file\n"
+    "\n"
+    "<!-- Made from proto/jobfile/schema.def by `espalier help job-file --markdown`; a test "
+    "compares. "
+    "-->\n"
+    "\n"
+    "Normative. A job file is YAML in UTF-8, at most 1 MiB: one mapping of keys, written nested\n"
+    "(`train:` and `batch: 16` below it) or dotted (`train.batch: 16`). Anchors, aliases, tags, "
+    "lists\n"
+    "and a second document are refused. A key that is left out has its default; a key that does "
+    "not\n"
+    "exist, a value of the wrong type or outside its range, or a combination that cannot work is "
+    "an\n"
+    "error. All errors of a file are reported at once, with line, column and the nearest known "
+    "key,\n"
+    "before anything is queued. `--set key=value` on the command line replaces one value; the "
+    "value is\n"
+    "read as YAML. A number is decimal and finite; quoted, it is a text. Paths are those of the\n"
+    "daemon's host; a relative one starts at the job file's folder. [paper], [kin] and [ours] say\n"
+    "where a choice of the method comes from (docs/internals/method.md).\n";
+
+static const char intro_text[] =
+    "The job file: YAML, keys nested or dotted. `--set key=value` replaces one value.\n"
+    "Each key: name, default, what is allowed, meaning.\n";
+
+void jobfile_help(struct buf *out, bool markdown)
+{
+    buf_puts(out, markdown ? intro_markdown : intro_text);
+    buf_puts(out, "\n");
+    print_rows(out, NULL, markdown);
+    for (int i = 0; i < schema_nsections; i++) {
+        const struct section *s = &schema_sections[i];
+        buf_printf(out, markdown ? "\n## %s\n\n%s.\n\n" : "\n%s: %s\n", s->key, s->help);
+        print_rows(out, s->key, markdown);
+    }
+}

@@ -1,0 +1,175 @@
+/* schema.c - see schema.h. */
+#include "jobfile/schema.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* clang-format off */
+#define AT(member) offsetof(struct jobfile, member)
+const struct key schema_keys[KEY_COUNT] = {
+#define SECTION(k, h)
+#define INT(m, k, d, l, u, h) {.type = TYPE_INT, .key = k, .help = h, .offset = AT(m), .def = d, .lo = l, .hi = u},
+#define REAL(m, k, d, l, u, h) {.type = TYPE_REAL, .key = k, .help = h, .offset = AT(m), .def = d, .lo = l, .hi = u},
+#define BOOL(m, k, d, h) {.type = TYPE_BOOL, .key = k, .help = h, .offset = AT(m), .def = d},
+#define TEXT(m, k, d, max, h) {.type = TYPE_TEXT, .key = k, .help = h, .offset = AT(m), .def_text = d, .hi = max},
+#define PATH(m, k, d, h) {.type = TYPE_PATH, .key = k, .help = h, .offset = AT(m), .def_text = d, .hi = 4095},
+#define ENUM(m, k, d, lst, h) {.type = TYPE_ENUM, .key = k, .help = h, .offset = AT(m), .def_text = d, .list = lst},
+#include "jobfile/schema.def"
+#undef SECTION
+#undef INT
+#undef REAL
+#undef BOOL
+#undef TEXT
+#undef PATH
+#undef ENUM
+};
+
+const struct section schema_sections[] = {
+#define SECTION(k, h) {k, h},
+#define INT(m, k, d, l, u, h)
+#define REAL(m, k, d, l, u, h)
+#define BOOL(m, k, d, h)
+#define TEXT(m, k, d, max, h)
+#define PATH(m, k, d, h)
+#define ENUM(m, k, d, lst, h)
+#include "jobfile/schema.def"
+#undef SECTION
+#undef INT
+#undef REAL
+#undef BOOL
+#undef TEXT
+#undef PATH
+#undef ENUM
+};
+/* clang-format on */
+const int schema_nsections = sizeof schema_sections / sizeof *schema_sections;
+
+int schema_find(const char *path)
+{
+    for (int i = 0; i < KEY_COUNT; i++)
+        if (!strcmp(schema_keys[i].key, path))
+            return i;
+    return -1;
+}
+
+bool schema_in_group(const char *key, const char *group)
+{
+    size_t n = strlen(group);
+    return !strncmp(key, group, n) && key[n] == '.';
+}
+
+bool schema_is_group(const char *path)
+{
+    for (int i = 0; i < KEY_COUNT; i++)
+        if (schema_in_group(schema_keys[i].key, path))
+            return true;
+    return false;
+}
+
+/* ---- the nearest known key ----------------------------------------------------------------------
+ */
+
+/* Edits (insert, delete, replace, swap of neighbours) that turn a into b; both shorter than
+ * JOBFILE_KEY_MAX. */
+static int edit_distance(const char *a, const char *b)
+{
+    int na = (int)strlen(a), nb = (int)strlen(b);
+    int row[3][JOBFILE_KEY_MAX];
+    int *before = row[0], *last = row[1], *now = row[2];
+    for (int j = 0; j <= nb; j++)
+        last[j] = j;
+    for (int i = 1; i <= na; i++) {
+        now[0] = i;
+        for (int j = 1; j <= nb; j++) {
+            int best = last[j - 1] + (a[i - 1] != b[j - 1]);
+            best = last[j] + 1 < best ? last[j] + 1 : best;
+            best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                before[j - 2] + 1 < best)
+                best = before[j - 2] + 1;
+            now[j] = best;
+        }
+        int *free_row = before;
+        before = last;
+        last = now;
+        now = free_row;
+    }
+    return last[nb];
+}
+
+/* As edit_distance, but a key that was only put into the wrong section counts as one edit. */
+static int key_distance(const char *path, const char *candidate)
+{
+    int d = edit_distance(path, candidate);
+    const char *a = strrchr(path, '.'), *b = strrchr(candidate, '.');
+    bool same_leaf = !strcmp(a ? a + 1 : path, b ? b + 1 : candidate);
+    return same_leaf && d > 1 ? 1 : d;
+}
+
+bool schema_nearest(const char *path, char ret_key[JOBFILE_KEY_MAX])
+{
+    if (strlen(path) >= JOBFILE_KEY_MAX)
+        return false;
+    const char *leaf = strrchr(path, '.');
+    int limit = (int)strlen(leaf ? leaf + 1 : path) / 3;
+    int best = limit < 2 ? 3 : limit + 1;
+    bool found = false;
+    for (int i = 0; i < KEY_COUNT; i++) {
+        /* The key itself and each group above it. */
+        char candidate[JOBFILE_KEY_MAX];
+        snprintf(candidate, sizeof candidate, "%s", schema_keys[i].key);
+        for (char *dot = candidate; dot;) {
+            int d = key_distance(path, candidate);
+            if (d < best) {
+                best = d;
+                found = true;
+                snprintf(ret_key, JOBFILE_KEY_MAX, "%s", candidate);
+            }
+            dot = strrchr(candidate, '.');
+            if (dot)
+                *dot = '\0';
+        }
+    }
+    return found;
+}
+
+/* ---- lists and numbers --------------------------------------------------------------------------
+ */
+
+int enum_index(const char *list, const char *text)
+{
+    size_t want = strlen(text);
+    for (int i = 0;; i++) {
+        size_t n = strcspn(list, "|");
+        if (n == want && !memcmp(list, text, n))
+            return i;
+        if (!list[n])
+            return -1;
+        list += n + 1;
+    }
+}
+
+void enum_name(const char *list, int index, char ret_name[32])
+{
+    ret_name[0] = '\0';
+    for (int i = 0;; i++) {
+        size_t n = strcspn(list, "|");
+        if (i == index) {
+            snprintf(ret_name, 32, "%.*s", (int)n, list);
+            return;
+        }
+        if (!list[n])
+            return;
+        list += n + 1;
+    }
+}
+
+void real_print(char ret_text[32], double value)
+{
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(ret_text, 32, "%.*g", digits, value);
+        if (strtod(ret_text, NULL) == value)
+            return;
+    }
+}
