@@ -13,11 +13,13 @@ struct model_shape {
     int64_t fusion_width, fusion_heads, fusion_ffn, encoder_layers, decoder_layers;
     int64_t queries, slots, max_tokens, contrast;
     int stem;           /* enum model_stem */
-    int64_t vocabulary; /* words */
+    int64_t vocabulary; /* V: rows of the word embedding, the four specials included */
     double dropout;
 };
 
-/* Parameters by formula; a test compares with the engine's table. macs: forward, one image, max_tokens tokens. */
+/* Parameters by formula; a test compares with the engine's table. macs: multiply-adds of the
+ * matrix products of one prediction: one image, max_tokens tokens, the last decoder layer's answer; the
+ * contrastive heads serve training alone and are not in it. The shape has passed model_shape_check(). */
 struct model_count {
     int64_t whole, backbones;  /* backbones: all of vision.* and text.* (matrices, biases, norms, embeddings, stem) */
     int64_t backbone_matrices; /* MSA and FFN weights of the two backbones, without biases */

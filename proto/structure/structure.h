@@ -23,6 +23,13 @@ enum part { PART_MSA, PART_FFN };
 
 #define SITE_NAME_MAX 24
 
+/* What a frame may be at most; input from outside is held to it before anything is allocated. */
+#define FRAME_LAYERS_MAX 256 /* a side */
+#define FRAME_WIDTH_MAX 65536
+#define FRAME_SITES_MAX (4 * FRAME_LAYERS_MAX)
+#define FRAME_GROUPS_MAX (1 << 22)
+#define FRAME_PARAMS_MAX (INT64_C(1) << 53) /* counts stay exact in a double */
+
 struct site {
     char name[SITE_NAME_MAX]; /* "vision.3.msa", "text.0.ffn": as the parameters are named */
     enum side side;
@@ -57,7 +64,9 @@ struct frame {
     int64_t backbones;       /* of them, in the two backbones (matrices, biases, norms, embeddings) */
 };
 
-/* total, backbones: parameter counts of the dense model. ST_INVALID for impossible shapes. */
+/* total, backbones: parameter counts of the dense model. ST_INVALID for impossible shapes, ST_LIMIT for sizes
+ * above the maxima. A source always stands before its users: site[i].source < i.
+ * Where the backbones' head counts differ and one divides the other, a group of both is the larger head. */
 enum status frame_create(struct frame **ret_frame, const struct side_shape *vision,
                          const struct side_shape *text, const struct frame_options *options,
                          int64_t total, int64_t backbones, struct err *err);
@@ -80,7 +89,9 @@ bool structure_equal(const struct structure *a, const struct structure *b);
  * (text -> base -> vision). Returns the owning group's index in the frame; *ret_site its site.  */
 int structure_owner(const struct structure *st, int site, int group, int *ret_site);
 
-/* Whether group g's weights are stored (by itself or for a user), method.md 3. */
+/* Whether group g is computed with by its own site (m = 1) or taken by a user that is. */
+void structure_needed(const struct structure *st, uint8_t *ret_needed /* ngroups */);
+/* Whether group g's weights are stored (by itself or for a user), method.md 3: needed and not taken from elsewhere. */
 void structure_stored(const struct structure *st, uint8_t *ret_stored /* ngroups */);
 
 struct structure_count {
