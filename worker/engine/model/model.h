@@ -1,7 +1,9 @@
-/* model.h - a grounding model: parameters, losses, predictions. registry.c finds one by the job file's name.
+/* model.h - a grounding model: parameters, losses, predictions. registry.c finds one by the job
+ * file's name.
  *
- * A model is created dense, or compact from a structure (hardened). It owns its parameter table and its
- * binding (engine/structure/binding.h); who wants another structure mode sets it on the binding first.
+ * A model is created dense, or compact from a structure (hardened). It owns its parameter table and
+ * its binding (engine/structure/binding.h); who wants another structure mode sets it on the binding
+ * first.
  */
 #ifndef ENGINE_MODEL_H
 #define ENGINE_MODEL_H
@@ -14,30 +16,35 @@
 
 struct model;
 
-/* kind: "mdetr". hard: NULL = dense. Parameters are allocated and initialised from the seed. frame is borrowed. */
-enum status model_create(struct model **ret_model, const char *kind, const struct model_shape *shape,
-                         const struct frame *frame, const struct structure *hard, bool warmup_head,
-                         uint64_t seed, struct err *err);
+/* kind: "mdetr". hard: NULL = dense. Parameters are allocated and initialised from the seed. frame
+ * is borrowed. */
+enum status model_create(struct model **ret_model, const char *kind,
+                         const struct model_shape *shape, const struct frame *frame,
+                         const struct structure *hard, bool warmup_head, uint64_t seed,
+                         struct err *err);
 void model_destroy(struct model *m); /* NULL allowed */
 struct params *model_params(struct model *m);
 struct binding *model_binding(struct model *m);
 const struct model_shape *model_shape(const struct model *m);
 
-struct model_losses {   /* values of this rank's part; sums to total with the spec's weights */
+struct model_losses { /* values of this rank's part; sums to total with the spec's weights */
     double total, ce, bbox, giou, contrast; /* last decoder layer's terms, unweighted */
     double query_cosine; /* mean pairwise cosine of the last hs over queries: collapse when > .99 */
 };
 
-/* Scalar on the tape. *ret is filled at once (forward values) unless a failure is pending. */
+/* Scalar on the tape. *ret is filled at once (forward values) unless a failure is pending. One loss
+ * a step: the next call reuses the host memory of this one. */
 struct tensor *model_loss(struct ctx *cx, struct model *m, const struct batch *batch,
                           struct model_losses *ret);
-/* Unimodal warm-up of the vision backbone (docs/spec/model-mdetr.md 6): only total is filled. Its head "warmup.{w,b}"
- * is in the table of a model created with warmup_head. */
+/* Unimodal warm-up of the vision backbone (docs/spec/model-mdetr.md 6): only total is filled. Its
+ * head "warmup.{w,b}" is in the table of a model created with warmup_head. */
 struct tensor *model_warmup_loss(struct ctx *cx, struct model *m, const struct batch *batch,
                                  struct model_losses *ret);
 
-/* Forward only: score [B,Q], box [B,Q,4] (cx cy w h relative). Host arrays of the caller. */
-enum status model_predict(struct ctx *cx, struct model *m, const struct batch *batch, real *ret_score,
-                          real *ret_box, struct err *err);
+/* Forward only, as a step of its own (begins and finishes cx; a soft binding does not outlive
+ * that): score [B,Q], box [B,Q,4] (cx cy w h relative). Host arrays of the caller, untouched on
+ * failure. */
+enum status model_predict(struct ctx *cx, struct model *m, const struct batch *batch,
+                          real *ret_score, real *ret_box, struct err *err);
 
 #endif

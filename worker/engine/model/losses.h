@@ -1,0 +1,51 @@
+/* losses.h - the grounding losses over decoder outputs (docs/spec/model-mdetr.md 4, 5), and the
+ * vision warm-up's (6).
+ *
+ * Every normaliser is batch->norm_boxes, the boxes of the global batch, so that the parts of ranks
+ * and micro-batches add up.
+ */
+#ifndef ENGINE_MODEL_LOSSES_H
+#define ENGINE_MODEL_LOSSES_H
+
+#include "engine/data/batch.h"
+#include "engine/model/model.h"
+#include "engine/model/scratch.h"
+
+/* One decoder layer's answers. */
+struct layer_answer {
+    struct tensor *hs;     /* [B,Q,d] */
+    struct tensor *logits; /* [B,Q,S] */
+    struct tensor *box;    /* [B,Q,4] cx cy w h */
+    struct tensor *align;  /* [B,Q,k], unit length */
+};
+struct answers {
+    int layers;
+    struct layer_answer *layer; /* the last one is the model's answer, the others are auxiliary */
+    struct tensor *align_text;  /* [B,L,k], unit length */
+};
+
+/* Pairs each image's boxes with queries, min(boxes, Q) of them; cost 5 L1 + 1 (-prob of the tokens)
+ * - 2 GIoU. No gradient. */
+struct match {
+    int n;
+    int32_t *row; /* [n] b*Q + query */
+    int32_t *box; /* [n] index into batch->box */
+};
+/* m->row and m->box come from scratch. Nothing is done after a failure (n = 0). */
+void losses_match(struct ctx *cx, struct scratch *s, const struct layer_answer *a,
+                  const struct batch *batch, struct match *m);
+
+/* The weighted sum over all layers; *ret as in model_loss(). */
+struct tensor *losses_grounding(struct ctx *cx, struct scratch *s, const struct answers *a,
+                                const struct batch *batch, struct model_losses *ret);
+
+/* logits [B,N,V] of N = rows x cols patches. Patches beyond the real image do not count. The sum is
+ * divided by norm_boxes * N. */
+struct tensor *losses_warmup(struct ctx *cx, struct scratch *s, struct tensor *logits,
+                             const struct batch *batch, int64_t patch, struct model_losses *ret);
+
+/* Mean over images of the mean pairwise cosine of the queries' rows of hs [B,Q,d]; 0 for a single
+ * query. */
+double losses_query_cosine(const real *hs, int64_t B, int64_t Q, int64_t d);
+
+#endif
