@@ -59,8 +59,11 @@ void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *reply);
 void rpc_call_fail(struct rpc_call *call, enum status st, const char *text);
 
 /* Server streams: one message in flight. rpc_call_send packs the message at once (the caller keeps it)
- * and returns false if one is in flight or the peer is gone. `ready` runs on the server's thread
- * after each completed send and once when the peer goes away (then rpc_call_gone() is true).  */
+ * and returns false if one is in flight, the peer is gone or the message cannot be sent. `ready` runs on
+ * the server's thread after each completed send and once when the peer goes away (then rpc_call_gone()
+ * is true); if the peer is gone already, it runs at once, in rpc_call_on_ready. After the call is given up
+ * no hook runs any more: do not give up a call while holding a lock that the hook takes.
+ * A call may outlive its server: it is gone then. */
 typedef void (*rpc_ready_f)(struct rpc_call *call, void *user);
 void rpc_call_on_ready(struct rpc_call *call, rpc_ready_f ready, void *user);
 bool rpc_call_send(struct rpc_call *call, const ProtobufCMessage *message);

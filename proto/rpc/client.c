@@ -1,0 +1,345 @@
+/* client.c - unary calls and server streams, blocking.
+ *
+ * Each call has its own completion queue, polled by the thread that waits, so that a client needs
+ * no thread and any number of threads may call. A channel does not connect before its first call.
+ */
+#include "rpc/core.h"
+
+#include <grpc/grpc_security.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct rpc_client {
+    grpc_channel *channel;
+    char *target;
+};
+
+static grpc_arg int_arg(const char *key, int value)
+{
+    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value};
+}
+
+static grpc_channel *create_channel(const char *target)
+{
+    grpc_arg args[] = {
+        int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, RPC_MESSAGE_MAX),
+        /* A request sent again without the caller's knowledge is his decision, not the channel's.
+         */
+        int_arg(GRPC_ARG_ENABLE_RETRIES, 0),
+        int_arg(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1),
+        /* Else a second client of the same target inherits the first one's back-off. */
+        int_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
+        int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100),
+        int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100),
+        int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000),
+        int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, 20000),
+        int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000),
+        int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
+        /* Last: proxies are for networks, no unix: target goes through one. */
+        int_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
+    };
+    grpc_channel_args all = {sizeof args / sizeof args[0] - (rpc_address_path(target) ? 0 : 1),
+                             args};
+    grpc_channel_credentials *creds = grpc_insecure_credentials_create();
+    grpc_channel *channel = grpc_channel_create(target, creds, &all);
+    grpc_channel_credentials_release(creds);
+    return channel;
+}
+
+enum status rpc_client_open(struct rpc_client **ret_client, const char *target, struct err *err)
+{
+    if (!*target)
+        return err_set(err, ST_INVALID,
+                       "the daemon's address is empty: give unix:/path or host:port");
+    struct rpc_client *c = calloc(1, sizeof *c);
+    char *copy = strdup(target);
+    if (!c || !copy) {
+        free(c);
+        free(copy);
+        return err_set(err, ST_NOMEM, "out of memory for a client of %s", target);
+    }
+    rpc_core_ref();
+    *c = (struct rpc_client){create_channel(target), copy};
+    *ret_client = c;
+    return ST_OK;
+}
+
+void rpc_client_close(struct rpc_client *c)
+{
+    if (!c)
+        return;
+    grpc_channel_destroy(c->channel);
+    free(c->target);
+    free(c);
+    rpc_core_unref();
+}
+
+/* ---- what both kinds of call share -------------------------------------------------------------
+ */
+
+/* What a call ends with. */
+struct outcome {
+    grpc_status_code code;
+    grpc_slice details;
+    grpc_metadata_array trailing;
+};
+
+static void outcome_init(struct outcome *o)
+{
+    *o = (struct outcome){.code = GRPC_STATUS_UNKNOWN, .details = grpc_empty_slice()};
+    grpc_metadata_array_init(&o->trailing);
+}
+
+static void outcome_fini(struct outcome *o)
+{
+    grpc_slice_unref(o->details);
+    grpc_metadata_array_destroy(&o->trailing);
+}
+
+static grpc_op op_send_headers(void)
+{
+    return (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
+}
+
+static grpc_op op_send_message(grpc_byte_buffer *bytes)
+{
+    return (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = bytes};
+}
+
+static grpc_op op_send_close(void)
+{
+    return (grpc_op){.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
+}
+
+static grpc_op op_recv_headers(grpc_metadata_array *headers)
+{
+    return (grpc_op){.op = GRPC_OP_RECV_INITIAL_METADATA,
+                     .data.recv_initial_metadata.recv_initial_metadata = headers};
+}
+
+static grpc_op op_recv_message(grpc_byte_buffer **bytes)
+{
+    return (grpc_op){.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = bytes};
+}
+
+static grpc_op op_recv_status(struct outcome *o)
+{
+    return (grpc_op){.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
+                     .data.recv_status_on_client = {.trailing_metadata = &o->trailing,
+                                                    .status = &o->code,
+                                                    .status_details = &o->details}};
+}
+
+/* Turns an outcome into a status and one sentence; deadline_ms 0 = the call had none. */
+static enum status outcome_status(struct rpc_client *c, const struct outcome *o, int deadline_ms,
+                                  struct err *err)
+{
+    if (o->code == GRPC_STATUS_OK)
+        return ST_OK;
+    enum status st = rpc_status_of((int)o->code);
+    if (st == ST_UNAVAILABLE) {
+        grpc_connectivity_state now = grpc_channel_check_connectivity_state(c->channel, 0);
+        if (now == GRPC_CHANNEL_TRANSIENT_FAILURE || now == GRPC_CHANNEL_CONNECTING)
+            return err_set(err, st,
+                           "cannot reach espalierd at %s: is it running? start it with: espalierd",
+                           c->target);
+        if (now != GRPC_CHANNEL_READY)
+            return err_set(err, st, "lost the connection to espalierd at %s", c->target);
+    }
+    if (st == ST_TIMEOUT && deadline_ms)
+        return err_set(err, st, "espalierd at %s gave no answer within %d ms", c->target,
+                       deadline_ms);
+    if (st == ST_CANCELLED)
+        return err_set(err, st, "the call was cancelled");
+    int len = (int)GRPC_SLICE_LENGTH(o->details);
+    return err_set(err, st, "%.*s", len, (const char *)GRPC_SLICE_START_PTR(o->details));
+}
+
+static enum status pack_request(grpc_byte_buffer **ret_bytes, const char *method,
+                                const ProtobufCMessage *request, struct err *err)
+{
+    bool ok = false;
+    grpc_byte_buffer *bytes = rpc_pack(request, &ok);
+    enum status st = ST_OK;
+    if (!ok)
+        st = err_set(err, ST_INVALID, "the request of %s holds text that is not UTF-8", method);
+    else if (grpc_byte_buffer_length(bytes) > RPC_MESSAGE_MAX)
+        st = err_set(err, ST_LIMIT, "the request of %s has %zu bytes, at most %u are taken", method,
+                     grpc_byte_buffer_length(bytes), RPC_MESSAGE_MAX);
+    if (st == ST_OK)
+        *ret_bytes = bytes;
+    else
+        grpc_byte_buffer_destroy(bytes);
+    return st;
+}
+
+/* A reply that does not parse is the server's fault. */
+static enum status unpack_reply(ProtobufCMessage **ret_message,
+                                const ProtobufCMessageDescriptor *type, grpc_byte_buffer *bytes,
+                                struct err *err)
+{
+    if (rpc_unpack(ret_message, type, bytes, err) == ST_OK)
+        return ST_OK;
+    if (err)
+        err->code = ST_CORRUPT;
+    return ST_CORRUPT;
+}
+
+static grpc_call *create_call(struct rpc_client *c, grpc_completion_queue *queue,
+                              const char *method, gpr_timespec deadline)
+{
+    grpc_slice name = grpc_slice_from_copied_string(method);
+    grpc_call *core = grpc_channel_create_call(c->channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue,
+                                               name, NULL, deadline, NULL);
+    grpc_slice_unref(name);
+    return core;
+}
+
+static void queue_destroy(grpc_completion_queue *queue)
+{
+    grpc_completion_queue_shutdown(queue);
+    while (grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type !=
+           GRPC_QUEUE_SHUTDOWN)
+        ;
+    grpc_completion_queue_destroy(queue);
+}
+
+/* ---- unary -------------------------------------------------------------------------------------
+ */
+
+enum status rpc_client_call(struct rpc_client *c, const char *method,
+                            const ProtobufCMessage *request,
+                            const ProtobufCMessageDescriptor *reply_type, int deadline_ms,
+                            ProtobufCMessage **ret_reply, struct err *err)
+{
+    grpc_byte_buffer *bytes, *answer = NULL;
+    TRY(pack_request(&bytes, method, request, err));
+    grpc_completion_queue *queue = grpc_completion_queue_create_for_next(NULL);
+    gpr_timespec deadline =
+        gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(deadline_ms, GPR_TIMESPAN));
+    grpc_call *core = create_call(c, queue, method, deadline);
+    struct outcome outcome;
+    outcome_init(&outcome);
+    grpc_metadata_array headers;
+    grpc_metadata_array_init(&headers);
+    grpc_op ops[] = {op_send_headers(),         op_send_message(bytes),   op_send_close(),
+                     op_recv_headers(&headers), op_recv_message(&answer), op_recv_status(&outcome)};
+    enum status st;
+    rpc_publish(&outcome);
+    if (grpc_call_start_batch(core, ops, sizeof ops / sizeof ops[0], &outcome, NULL) !=
+        GRPC_CALL_OK) {
+        st = err_set(err, ST_INTERNAL, "cannot start the call of %s", method);
+    } else {
+        grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        rpc_observe(&outcome);
+        st = outcome_status(c, &outcome, deadline_ms, err);
+        if (st == ST_OK && !answer)
+            st = err_set(err, ST_CORRUPT, "%s was answered without a message", method);
+    }
+    if (st == ST_OK)
+        st = unpack_reply(ret_reply, reply_type, answer, err);
+    else if (answer)
+        grpc_byte_buffer_destroy(answer);
+    grpc_metadata_array_destroy(&headers);
+    outcome_fini(&outcome);
+    grpc_call_unref(core);
+    queue_destroy(queue);
+    grpc_byte_buffer_destroy(bytes);
+    return st;
+}
+
+/* ---- server streams ----------------------------------------------------------------------------
+ */
+
+struct rpc_stream {
+    struct rpc_client *client;
+    grpc_completion_queue *queue;
+    grpc_call *core;
+    const ProtobufCMessageDescriptor *type;
+    grpc_byte_buffer *request, *answer;
+    grpc_metadata_array headers;
+    struct outcome outcome;
+    bool over; /* the status has come */
+};
+
+/* Tags of a stream's queue: the addresses of the fields they fill. */
+static bool stream_start(struct rpc_stream *s)
+{
+    grpc_op status[] = {op_recv_status(&s->outcome)};
+    grpc_op send[] = {op_send_headers(), op_send_message(s->request), op_send_close(),
+                      op_recv_headers(&s->headers)};
+    rpc_publish(&s->outcome);
+    rpc_publish(&s->headers);
+    return grpc_call_start_batch(s->core, status, 1, &s->outcome, NULL) == GRPC_CALL_OK &&
+           grpc_call_start_batch(s->core, send, 4, &s->headers, NULL) == GRPC_CALL_OK;
+}
+
+enum status rpc_stream_open(struct rpc_stream **ret_stream, struct rpc_client *c,
+                            const char *method, const ProtobufCMessage *request,
+                            const ProtobufCMessageDescriptor *reply_type, struct err *err)
+{
+    grpc_byte_buffer *bytes;
+    TRY(pack_request(&bytes, method, request, err));
+    struct rpc_stream *s = calloc(1, sizeof *s);
+    if (!s) {
+        grpc_byte_buffer_destroy(bytes);
+        return err_set(err, ST_NOMEM, "out of memory for the stream of %s", method);
+    }
+    *s = (struct rpc_stream){.client = c, .type = reply_type, .request = bytes};
+    outcome_init(&s->outcome);
+    grpc_metadata_array_init(&s->headers);
+    s->queue = grpc_completion_queue_create_for_next(NULL);
+    s->core = create_call(c, s->queue, method, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+    if (!stream_start(s)) {
+        rpc_stream_close(s);
+        return err_set(err, ST_INTERNAL, "cannot start the stream of %s", method);
+    }
+    *ret_stream = s;
+    return ST_OK;
+}
+
+/* Waits until the event of `tag` has come; others that come first are noted. */
+static void stream_wait(struct rpc_stream *s, void *tag)
+{
+    grpc_event ev;
+    do {
+        ev = grpc_completion_queue_next(s->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        rpc_observe(ev.tag);
+        s->over = s->over || ev.tag == &s->outcome;
+    } while (ev.tag != tag);
+}
+
+enum status rpc_stream_next(struct rpc_stream *s, ProtobufCMessage **ret_message, struct err *err)
+{
+    grpc_op op = op_recv_message(&s->answer);
+    s->answer = NULL;
+    rpc_publish(&s->answer);
+    if (grpc_call_start_batch(s->core, &op, 1, &s->answer, NULL) == GRPC_CALL_OK)
+        stream_wait(s, &s->answer);
+    if (s->answer)
+        return unpack_reply(ret_message, s->type, s->answer, err);
+    if (!s->over)
+        stream_wait(s, &s->outcome);
+    enum status st = outcome_status(s->client, &s->outcome, 0, err);
+    if (st == ST_OK)
+        *ret_message = NULL;
+    return st;
+}
+
+void rpc_stream_cancel(struct rpc_stream *s)
+{
+    grpc_call_cancel(s->core, NULL);
+}
+
+void rpc_stream_close(struct rpc_stream *s)
+{
+    if (!s)
+        return;
+    grpc_call_cancel(s->core, NULL);
+    queue_destroy(s->queue);
+    grpc_call_unref(s->core);
+    outcome_fini(&s->outcome);
+    grpc_metadata_array_destroy(&s->headers);
+    grpc_byte_buffer_destroy(s->request);
+    free(s);
+}
