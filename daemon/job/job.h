@@ -24,6 +24,8 @@ struct attempt {
     int number; /* 0 = none yet */
     char token[JOB_TOKEN_MAX];
     int64_t started_ms, ended_ms; /* 0 = not yet */
+    int exit_code, signal;        /* once ended */
+    enum job_reason reason;       /* why it ended */
     uint64_t reported;            /* every record up to this number is durable */
     bool done, done_success;      /* the worker's own end record */
     char done_reason[JOB_DONE_REASON_MAX], done_text[JOB_DONE_TEXT_MAX];
@@ -42,7 +44,6 @@ struct job {
     int64_t submitted_ms, started_ms, ended_ms; /* 0 = not yet */
     int64_t changed_ms;                         /* when it came into this state */
     int exit_code;                              /* of the launcher, once ended */
-    int64_t last_event;                         /* cursor of its newest event */
     struct attempt attempt;
 };
 

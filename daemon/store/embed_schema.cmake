@@ -1,0 +1,13 @@
+# cmake -DOUT=schema.c -DFILES="a.sql;b.sql" -P embed_schema.cmake: the migrations as byte arrays, in order.
+set(text "#include \"store/sqlite.h\"\n\n")
+set(names "")
+set(n 0)
+foreach(file IN LISTS FILES)
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  math(EXPR n "${n} + 1")
+  string(APPEND text "static const char migration_${n}[] = {${bytes}0};\n")
+  string(APPEND names "    migration_${n},\n")
+endforeach()
+string(APPEND text "\nconst char *const store_migrations[] = {\n${names}};\nconst int store_migration_count = ${n};\n")
+file(WRITE ${OUT} "${text}")

@@ -1,0 +1,116 @@
+/* sqlite.h - inside store/ only: the connection, its prepared statements, the translation of
+ * errors. */
+#ifndef STORE_SQLITE_H
+#define STORE_SQLITE_H
+
+#include "store/store.h"
+
+#include <sqlite3.h>
+
+/* Every statement of the store: name, SQL. Prepared once, at open. */
+#define STORE_STATEMENTS(X)                                                                        \
+    X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
+    X(COMMIT, "COMMIT")                                                                            \
+    X(ROLLBACK, "ROLLBACK")                                                                        \
+    X(JOB_ADD,                                                                                     \
+      "INSERT INTO jobs (request_id, digest, name, owner, state, over, reason, text, priority, "   \
+      "ranks, threads, gpus_per_rank, cores, gpus, memory_bytes, time_limit_ms, submitted_ms, "    \
+      "started_ms, ended_ms, changed_ms, exit_code, attempt) "                                     \
+      "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")                                      \
+    X(SUBMISSION_ADD, "INSERT INTO submissions (job_id, job_file, file_name, folder, overrides) "  \
+                      "VALUES (?,?,?,?,?)")                                                        \
+    X(JOB_SAVE, "UPDATE jobs SET state = ?2, over = ?3, reason = ?4, text = ?5, priority = ?6, "   \
+                "started_ms = ?7, ended_ms = ?8, changed_ms = ?9, exit_code = ?10, attempt = ?11 " \
+                "WHERE id = ?1")                                                                   \
+    X(ATTEMPT_SAVE,                                                                                \
+      "INSERT OR REPLACE INTO attempts (job_id, attempt, token, started_ms, ended_ms, exit_code, " \
+      "signal, reason, reported, done, done_success, done_reason, done_text) "                     \
+      "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)")                                                        \
+    X(JOB_LOAD, STORE_JOB_SELECT " WHERE j.id = ?1")                                               \
+    X(JOB_NEWEST, "SELECT max(id) FROM jobs")                                                      \
+    X(JOB_BY_REQUEST, "SELECT id, digest FROM jobs WHERE request_id = ?1")                         \
+    X(SUBMISSION_LOAD, "SELECT job_file, folder, overrides FROM submissions WHERE job_id = ?1")    \
+    X(JOBS_ACTIVE, STORE_JOB_SELECT " WHERE j.over = 0 ORDER BY j.id")                             \
+    X(JOBS_PAGE, STORE_JOB_SELECT                                                                  \
+      " WHERE j.id < ?1 AND (?2 = 0 OR (?2 >> j.state) & 1) ORDER BY j.id DESC LIMIT ?3")          \
+    X(EVENT_ADD,                                                                                   \
+      "INSERT INTO events (job_id, time_ms, kind, series, attempt, from_state, to_state, actor, "  \
+      "reason, text, body) VALUES (?,?,?,?,?,?,?,?,?,?,?)")                                        \
+    X(EVENT_NEXT_JOB,                                                                              \
+      STORE_EVENT_SELECT " WHERE job_id = ?1 AND cursor > ?2 ORDER BY cursor LIMIT 1")             \
+    X(EVENT_NEXT_ALL, STORE_EVENT_SELECT " WHERE cursor > ?2 ORDER BY cursor LIMIT 1")             \
+    X(EVENT_NEWEST,                                                                                \
+      STORE_EVENT_SELECT " WHERE job_id = ?1 AND series = ?2 ORDER BY cursor DESC LIMIT 1")        \
+    X(EVENT_LAST, "SELECT max(cursor) FROM events WHERE job_id = ?1")                              \
+    X(SERIES_COUNT, "SELECT count(*) FROM events WHERE job_id = ?1 AND series = ?2")               \
+    X(SERIES_THIN,                                                                                 \
+      "DELETE FROM events WHERE cursor IN (SELECT cursor FROM (SELECT cursor, "                    \
+      "row_number() OVER (ORDER BY cursor) AS n FROM events WHERE job_id = ?1 AND series = ?2 "    \
+      "ORDER BY cursor LIMIT ?3) WHERE n % 2 = 0)")                                                \
+    X(STRUCTURE_ADD,                                                                               \
+      "INSERT INTO structures (job_id, version, total_step, digest, json) VALUES (?,?,?,?,?)")     \
+    X(STRUCTURE_NEWEST,                                                                            \
+      "SELECT version, digest FROM structures WHERE job_id = ?1 ORDER BY version DESC LIMIT 1")    \
+    X(STRUCTURE_LOAD, "SELECT version, total_step, json FROM structures WHERE job_id = ?1 AND "    \
+                      "(?2 = 0 OR version = ?2) ORDER BY version DESC LIMIT 1")                    \
+    X(CHECKPOINT_ADD,                                                                              \
+      "INSERT OR REPLACE INTO checkpoints (job_id, path, attempt, total_step, size_bytes, "        \
+      "sha256) VALUES (?,?,?,?,?,?)")                                                              \
+    X(ARTIFACT_ADD,                                                                                \
+      "INSERT OR REPLACE INTO artifacts (job_id, name, size_bytes, sha256) VALUES (?,?,?,?)")      \
+    X(ARTIFACTS, "SELECT name, size_bytes, sha256 FROM artifacts WHERE job_id = ?1 ORDER BY name") \
+    X(PHASE_ADD, "INSERT INTO phase_times (job_id, phase, ordinal, seconds) VALUES (?1, ?2, "      \
+                 "(SELECT count(*) FROM phase_times WHERE job_id = ?1), ?3) "                      \
+                 "ON CONFLICT (job_id, phase) DO UPDATE SET seconds = seconds + excluded.seconds") \
+    X(PHASES, "SELECT phase, seconds FROM phase_times WHERE job_id = ?1 ORDER BY ordinal")
+
+#define STORE_JOB_SELECT                                                                           \
+    "SELECT j.id, j.name, j.owner, j.state, j.reason, j.text, j.priority, j.ranks, j.threads, "    \
+    "j.gpus_per_rank, j.cores, j.gpus, j.memory_bytes, j.time_limit_ms, j.submitted_ms, "          \
+    "j.started_ms, j.ended_ms, j.changed_ms, j.exit_code, j.attempt, a.token, a.started_ms, "      \
+    "a.ended_ms, a.exit_code, a.signal, a.reason, a.reported, a.done, a.done_success, "            \
+    "a.done_reason, a.done_text "                                                                  \
+    "FROM jobs j LEFT JOIN attempts a ON a.job_id = j.id AND a.attempt = j.attempt"
+
+#define STORE_EVENT_SELECT                                                                         \
+    "SELECT cursor, job_id, time_ms, kind, attempt, from_state, to_state, actor, reason, text, "   \
+    "body, series FROM events"
+
+#define STORE_STATEMENT_ENUM(name, sql) SQL_##name,
+enum store_statement { STORE_STATEMENTS(STORE_STATEMENT_ENUM) SQL_COUNT };
+#undef STORE_STATEMENT_ENUM
+
+#define SERIES_KNOWN 64 /* a power of two */
+
+struct store {
+    sqlite3 *db;
+    char *path;
+    bool writing; /* between BEGIN and COMMIT or ROLLBACK */
+    sqlite3_stmt *statement[SQL_COUNT];
+    /* How long the series are that were written last, so that appending need not count each time.
+     */
+    struct series_length {
+        uint64_t key; /* 0 = free */
+        int64_t points;
+    } series[SERIES_KNOWN];
+};
+
+/* One migration: schema/NNN_*.sql, embedded at build time, in order from 1. */
+extern const char *const store_migrations[];
+extern const int store_migration_count;
+
+/* The only place that knows SQLite's codes. */
+enum status store_error(struct store *s, const char *doing, struct err *err);
+
+/* A statement ready for bindings; the last user's row is gone. */
+sqlite3_stmt *store_use(struct store *s, enum store_statement which);
+/* Opens the group if there is none. */
+enum status store_write(struct store *s, struct err *err);
+/* Runs a statement that gives no row, and resets it. */
+enum status store_run(struct store *s, sqlite3_stmt *q, const char *doing, struct err *err);
+/* One row or ST_NOT_FOUND (err untouched); the row is valid until the statement is used again. */
+enum status store_row(struct store *s, sqlite3_stmt *q, const char *doing, struct err *err);
+/* Never NULL. */
+const char *store_text(sqlite3_stmt *q, int column);
+
+#endif

@@ -1,0 +1,141 @@
+/* store.h - what is durable, in the domain's verbs. One writer: the loop's thread owns the store.
+ *
+ * Group commit. The first verb that writes opens a transaction; store_commit() makes all of it
+ * durable at once (WAL, synchronous FULL). Reads see what the group has written. If any verb or the
+ * commit fails, the caller rolls the whole group back and forgets what it knew: nothing of the
+ * group happened.
+ *
+ * Errors: ST_UNAVAILABLE (locked by another program, or read-only), ST_LIMIT (disk full),
+ * ST_CORRUPT, ST_IO, ST_NOMEM, each with a sentence that names the file. ST_NOT_FOUND where a verb
+ * says so.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "job/job.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct store;
+
+/* Creates the file if it is not there, brings an older schema up to date. ST_UNSUPPORTED for a
+ * newer one. */
+enum status store_open(struct store **ret_store, const char *path, struct err *err);
+void store_close(struct store *s); /* NULL allowed; rolls an open group back */
+int store_schema_version(void);    /* the newest this build knows */
+
+enum status store_commit(struct store *s, struct err *err); /* ST_OK if nothing was written */
+void store_rollback(struct store *s);
+bool store_is_writing(const struct store *s); /* a group is open */
+
+/* ---- jobs ---------------------------------------------------------------------------------- */
+
+/* What a client sent; borrowed for writing. */
+struct submission {
+    const char *request_id;
+    const void *job_file;
+    size_t job_file_len;
+    const char *file_name, *folder, *overrides_json;
+};
+
+/* job->id is set. digest: of the submission, to tell a repeated request from another one. */
+enum status store_job_add(struct store *s, struct job *job, const struct submission *sub,
+                          const char *digest, struct err *err);
+/* Saves the snapshot (not the attempt). */
+enum status store_job_save(struct store *s, const struct job *job, struct err *err);
+/* Creates or replaces the row of job->attempt. */
+enum status store_attempt_save(struct store *s, const struct job *job, struct err *err);
+/* With its newest attempt. ST_NOT_FOUND. */
+enum status store_job_load(struct store *s, int64_t id, struct job *ret_job, struct err *err);
+enum status store_job_newest(struct store *s, int64_t *ret_id,
+                             struct err *err); /* ST_NOT_FOUND: no job yet */
+/* ST_NOT_FOUND: a new request. */
+enum status store_job_by_request(struct store *s, const char *request_id, int64_t *ret_id,
+                                 char ret_digest[65], struct err *err);
+/* Text and bytes go to buffers that the caller has initialised; any may be NULL. ST_NOT_FOUND. */
+enum status store_submission_load(struct store *s, int64_t id, struct buf *job_file,
+                                  struct buf *folder, struct buf *overrides_json, struct err *err);
+
+/* Return false to stop early. */
+typedef bool (*store_job_f)(const struct job *job, void *user);
+enum status store_jobs_active(struct store *s, store_job_f each, void *user, struct err *err);
+/* Ids below `before`, newest first, at most `limit`; states: bit mask by number, 0 = all. */
+enum status store_jobs_page(struct store *s, int64_t before, uint64_t states, int limit,
+                            store_job_f each, void *user, struct err *err);
+
+/* ---- events -------------------------------------------------------------------------------- */
+
+/* Field numbers of the oneof in job.proto's Event. */
+enum event_kind {
+    EVENT_STATE = 4,
+    EVENT_PROGRESS = 5,
+    EVENT_METRIC = 6,
+    EVENT_STRUCTURE = 7,
+    EVENT_CHECKPOINT = 8,
+    EVENT_NOTE = 9,
+    EVENT_PHASE_DONE = 10,
+};
+
+struct event {
+    int64_t cursor, job_id, time_ms;
+    enum event_kind kind;
+    int attempt;
+    /* EVENT_STATE */
+    enum job_state from, to;
+    const char *actor, *reason, *text;
+    /* any other kind: the packed message */
+    const void *body;
+    size_t body_len;
+    const char *series; /* "" progress, a metric's name, NULL = never thinned */
+};
+
+/* Sets e->cursor. Thins the event's series when it has grown past STORE_SERIES_MAX. */
+#define STORE_SERIES_MAX 4096
+enum status store_event_append(struct store *s, struct event *e, struct err *err);
+
+/* The first event after the cursor, of one job or (job_id 0) of all. Pointers in *ret_event are
+ * valid until the next call on the store. ST_NOT_FOUND: none yet. */
+enum status store_event_next(struct store *s, int64_t job_id, int64_t after,
+                             struct event *ret_event, struct err *err);
+/* The newest of a series ("" = progress); as above. */
+enum status store_event_newest(struct store *s, int64_t job_id, const char *series,
+                               struct event *ret_event, struct err *err);
+int64_t store_event_last(struct store *s,
+                         int64_t job_id); /* cursor of the job's newest; 0 = none or unreadable */
+
+/* ---- what a worker left --------------------------------------------------------------------- */
+
+/* A new version unless it equals the newest one. *ret_version: the version that holds it; *ret_new.
+ */
+enum status store_structure_add(struct store *s, int64_t job_id, int64_t total_step,
+                                const void *json, size_t len, int *ret_version, bool *ret_new,
+                                struct err *err);
+/* version 0 = the newest. ST_NOT_FOUND. */
+enum status store_structure_load(struct store *s, int64_t job_id, int version, struct buf *json,
+                                 int *ret_version, int64_t *ret_total_step, struct err *err);
+
+struct stored_file { /* a checkpoint or an artifact */
+    const char *name;
+    int64_t size_bytes, total_step;
+    const char *sha256;
+};
+enum status store_checkpoint_add(struct store *s, int64_t job_id, int attempt,
+                                 const struct stored_file *f, struct err *err);
+enum status store_artifact_add(struct store *s, int64_t job_id, const struct stored_file *f,
+                               struct err *err);
+typedef bool (*store_file_f)(const struct stored_file *f, void *user);
+enum status store_artifacts(struct store *s, int64_t job_id, store_file_f each, void *user,
+                            struct err *err);
+
+/* Seconds of a phase add up over attempts. */
+enum status store_phase_add(struct store *s, int64_t job_id, const char *phase, double seconds,
+                            struct err *err);
+typedef bool (*store_phase_f)(const char *phase, double seconds, void *user);
+enum status store_phases(struct store *s, int64_t job_id, store_phase_f each, void *user,
+                         struct err *err);
+
+#endif
