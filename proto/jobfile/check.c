@@ -49,8 +49,10 @@ static const char *text_of(const struct parse *p, int key)
 static void check_path(struct parse *p, int key)
 {
     struct stat sb;
+    if (schema_keys[key].type != TYPE_PATH || !good(p, key))
+        return;
     const char *path = text_of(p, key);
-    if (schema_keys[key].type != TYPE_PATH || !good(p, key) || !path[0])
+    if (!path[0])
         return;
     const char *hint = strstr(path, "/~/") ? "; ~ is not expanded here, write the folder out" : "";
     p->place[key].bad = true;
@@ -219,6 +221,20 @@ static bool model_good(const struct parse *p)
     return true;
 }
 
+/* A sentence of structure/shape.h. It opens with the key it is about, where there is one. */
+static void complain_model(struct parse *p, const char *text)
+{
+    char word[JOBFILE_KEY_MAX];
+    size_t n = strcspn(text, " ");
+    snprintf(word, sizeof word, "%.*s", (int)n, text);
+    int key = n < sizeof word ? schema_find(word) : -1;
+    if (key >= 0)
+        complain(p, key, false, "%s", text + n + (text[n] == ' '));
+    else
+        findings_add(p->findings, false, p->place[KEY_model_size].line,
+                     p->place[KEY_model_size].column, "model", "%s", text);
+}
+
 /* True if the frame can be built; *ret_frame belongs to the caller then. */
 static bool check_model(struct parse *p, struct model_shape *ret_shape, struct frame **ret_frame)
 {
@@ -234,14 +250,9 @@ static bool check_model(struct parse *p, struct model_shape *ret_shape, struct f
     if (!model_good(p))
         return false;
     struct err err;
-    struct frame_options options;
-    jobfile_model_shape(p->job, ret_shape);
-    jobfile_frame_options(p->job, &options);
-    if (model_shape_check(ret_shape, &err) == ST_OK &&
-        model_shape_frame(ret_shape, &options, ret_frame, &err) == ST_OK)
+    if (plan_frame(p->job, ret_shape, ret_frame, &err) == ST_OK)
         return true;
-    findings_add(p->findings, false, p->place[KEY_model_size].line, p->place[KEY_model_size].column,
-                 "model", "%s", err.text);
+    complain_model(p, err.text);
     return false;
 }
 

@@ -52,8 +52,8 @@ struct jobfile_override {
 };
 
 struct finding {
-    bool warning;      /* else an error: the job is refused */
-    int line, column;  /* 1-based; 0 = no single place */
+    bool warning;     /* else an error: the job is refused */
+    int line, column; /* 1-based; 0 = no single place */
     char key[96];
     char text[384];
 };
@@ -61,22 +61,24 @@ struct finding {
 struct findings {
     struct finding *list; /* owned */
     int n, errors;
-    bool truncated;       /* more than JOBFILE_MAX_FINDINGS */
+    bool truncated; /* more than JOBFILE_MAX_FINDINGS */
 };
 void findings_fini(struct findings *f);
 void findings_add(struct findings *f, bool warning, int line, int column, const char *key,
                   const char *fmt, ...) BASE_PRINTF(6, 7);
 
-/* Parses and checks everything that can be told from the text: syntax, unknown keys, types, ranges, combinations
- * (including the reachable target). `folder` resolves relative paths; check_paths: set PATHs must exist and be
- * readable (the daemon's check; a client on another host passes false). *ret_job is set (the caller destroys
- * it) only when there is no error. Returns ST_OK or ST_INVALID (see findings) or ST_NOMEM.        */
-enum status jobfile_parse(struct jobfile **ret_job, const char *text, size_t len, const char *folder,
-                          const struct jobfile_override *over, int n_over, bool check_paths,
-                          struct findings *ret_findings, struct err *err);
+/* Parses and checks everything that can be told from the text: syntax, unknown keys, types, ranges,
+ * combinations (including the reachable target). `folder` resolves relative paths; check_paths: set
+ * PATHs must exist and be readable (the daemon's check; a client on another host passes false).
+ * *ret_job is set (the caller destroys it) only when there is no error. Returns ST_OK or ST_INVALID
+ * (see findings) or ST_NOMEM.        */
+enum status jobfile_parse(struct jobfile **ret_job, const char *text, size_t len,
+                          const char *folder, const struct jobfile_override *over, int n_over,
+                          bool check_paths, struct findings *ret_findings, struct err *err);
 void jobfile_destroy(struct jobfile *job);
 
-/* One finding as people read it: "job.yaml:12:5: error: phases.serach: no such key; nearest is phases.search". */
+/* One finding as people read it: "job.yaml:12:5: error: phases.serach: no such key; nearest is
+ * phases.search". */
 void finding_print(struct buf *out, const char *file_name, const struct finding *f);
 
 /* The effective job file with every value, as YAML (recorded with each job). */
@@ -84,17 +86,19 @@ void jobfile_print(const struct jobfile *job, struct buf *out);
 /* Help of all keys as text or as the table of docs/spec/job-file.md. */
 void jobfile_help(struct buf *out, bool markdown);
 
-/* ---- what a job will do, from the file alone (jobfile/plan.c) ---------------------------------- */
+/* ---- what a job will do, from the file alone (jobfile/plan.c) ----------------------------------
+ */
 
-/* Model numbers with `size` filled in and the vocabulary counted (0 = no vocabulary file set or readable). */
+/* Model numbers with `size` filled in and the vocabulary counted (0 = no vocabulary file set or
+ * readable). */
 void jobfile_model_shape(const struct jobfile *job, struct model_shape *ret_shape);
 void jobfile_frame_options(const struct jobfile *job, struct frame_options *ret_options);
 
 struct job_plan {
     struct model_count dense;
     int64_t params_target, params_smallest;
-    int64_t steps;            /* of all phases */
-    int64_t memory_bytes;     /* a rank, estimate */
+    int64_t steps;        /* of all phases */
+    int64_t memory_bytes; /* a rank, estimate */
     int n_notes;
     char notes[8][160];
 };

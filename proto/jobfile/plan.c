@@ -102,6 +102,17 @@ void jobfile_frame_options(const struct jobfile *job, struct frame_options *ret_
                                           .share = job->method_share};
 }
 
+enum status plan_frame(const struct jobfile *job, struct model_shape *ret_shape,
+                       struct frame **ret_frame, struct err *err)
+{
+    struct frame_options options;
+    jobfile_model_shape(job, ret_shape);
+    jobfile_frame_options(job, &options);
+    if (ret_shape->vocabulary == 0)
+        ret_shape->vocabulary = VOCABULARY_SPECIALS;
+    return model_shape_frame(ret_shape, &options, ret_frame, err);
+}
+
 /* ---- plan ---------------------------------------------------------------------------------------
  */
 
@@ -195,11 +206,8 @@ static void note_search(struct job_plan *plan, const struct jobfile *job, const 
 enum status jobfile_plan(const struct jobfile *job, struct job_plan *ret_plan, struct err *err)
 {
     struct model_shape shape;
-    struct frame_options options;
     struct frame *frame = NULL;
-    jobfile_model_shape(job, &shape);
-    jobfile_frame_options(job, &options);
-    TRY(model_shape_frame(&shape, &options, &frame, err));
+    TRY(plan_frame(job, &shape, &frame, err));
     struct job_plan plan = {0};
     bool search = job->search_steps > 0;
     model_shape_count(&shape, &plan.dense);
@@ -209,7 +217,7 @@ enum status jobfile_plan(const struct jobfile *job, struct job_plan *ret_plan, s
     plan.steps = job->warmup_steps + job->pretrain_steps + job->task_steps + job->control_steps +
                  job->search_steps + job->finetune_steps;
     plan.memory_bytes = memory_estimate(job, &shape, &plan.dense);
-    if (shape.vocabulary == 0)
+    if (shape.vocabulary == VOCABULARY_SPECIALS)
         note(&plan, "the vocabulary could not be read here; its embeddings are not counted");
     note_batch(&plan, job);
     if (search)

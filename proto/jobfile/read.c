@@ -297,13 +297,15 @@ static bool override_scalar(yaml_parser_t *yaml, const char *text, yaml_event_t 
         type = ok ? e.type : YAML_NO_EVENT;
         bool structural = type == YAML_STREAM_START_EVENT || type == YAML_DOCUMENT_START_EVENT ||
                           type == YAML_DOCUMENT_END_EVENT || type == YAML_STREAM_END_EVENT;
-        if (type == YAML_SCALAR_EVENT && !found && !e.data.scalar.anchor && !e.data.scalar.tag) {
+        bool plain =
+            type == YAML_SCALAR_EVENT && !found && !e.data.scalar.anchor && !e.data.scalar.tag;
+        if (plain) {
             *ret_scalar = e;
             found = true;
         } else if (ok) {
             yaml_event_delete(&e);
         }
-        if (!structural && type != YAML_SCALAR_EVENT) {
+        if (!structural && !plain) {
             if (found)
                 yaml_event_delete(ret_scalar);
             return false;

@@ -98,13 +98,14 @@ static int edit_distance(const char *a, const char *b)
     return last[nb];
 }
 
-/* As edit_distance, but a key that was only put into the wrong section counts as one edit. */
+/* Twice the edits; a key that was only put into another section counts as one edit and a half, so
+ * that a slip of the finger in the section's own name wins. */
 static int key_distance(const char *path, const char *candidate)
 {
-    int d = edit_distance(path, candidate);
+    int d = 2 * edit_distance(path, candidate);
     const char *a = strrchr(path, '.'), *b = strrchr(candidate, '.');
     bool same_leaf = !strcmp(a ? a + 1 : path, b ? b + 1 : candidate);
-    return same_leaf && d > 1 ? 1 : d;
+    return same_leaf && d > 3 ? 3 : d;
 }
 
 bool schema_nearest(const char *path, char ret_key[JOBFILE_KEY_MAX])
@@ -113,7 +114,7 @@ bool schema_nearest(const char *path, char ret_key[JOBFILE_KEY_MAX])
         return false;
     const char *leaf = strrchr(path, '.');
     int limit = (int)strlen(leaf ? leaf + 1 : path) / 3;
-    int best = limit < 2 ? 3 : limit + 1;
+    int best = 2 * (limit < 2 ? 2 : limit) + 1;
     bool found = false;
     for (int i = 0; i < KEY_COUNT; i++) {
         /* The key itself and each group above it. */
