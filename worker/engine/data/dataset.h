@@ -1,9 +1,10 @@
-/* dataset.h - annotations in MDETR's format (docs/spec/data.md 1), read as a stream into flat arrays.
+/* dataset.h - annotations in MDETR's format (docs/spec/data.md 1), read as a stream into flat
+ * arrays.
  *
- * A record is one caption with its boxes. The set is immutable after dataset_open(); all pointers it
- * hands out are borrowed and live until dataset_close(). Memory grows with the records, never with
- * the file: no document tree is built. Every fault names the file, the record or annotation id (or
- * the byte offset) and what to do; the set is refused whole.
+ * A record is one caption with its boxes. The set is immutable after dataset_open(); all pointers
+ * it hands out are borrowed and live until dataset_close(). Memory grows with the records, never
+ * with the file: no document tree is built. Every fault names the file, the record or annotation id
+ * (or the byte offset) and what to do; the set is refused whole.
  */
 #ifndef ENGINE_DATA_DATASET_H
 #define ENGINE_DATA_DATASET_H
@@ -62,9 +63,9 @@ enum status dataset_open(struct dataset **ret_set, const struct dataset_config *
 void dataset_close(struct dataset *set); /* NULL allowed */
 
 const char *dataset_path(const struct dataset *set);
-int64_t dataset_count(const struct dataset *set);             /* records, in the file's order */
+int64_t dataset_count(const struct dataset *set); /* records, in the file's order */
 void dataset_get(const struct dataset *set, int64_t i, struct record *ret_record);
-int32_t dataset_images(const struct dataset *set);            /* different pictures */
+int32_t dataset_images(const struct dataset *set);                  /* different pictures */
 char *dataset_image_path(const struct dataset *set, int32_t image); /* owned by the caller */
 int dataset_families(const struct dataset *set);
 const struct dataset_family *dataset_family(const struct dataset *set, int family);
@@ -74,7 +75,8 @@ int64_t dataset_boxes(const struct dataset *set);
  * referring expressions. */
 enum status dataset_require_one_box(const struct dataset *set, struct err *err);
 
-/* SHA-256 over the files' bytes (docs/spec/data.md 1), for the reproducibility record. NULL and "" are left out. */
+/* SHA-256 over the files' bytes (docs/spec/data.md 1), for the reproducibility record. NULL and ""
+ * are left out. */
 enum status dataset_digest(char ret_hex[HASH_HEX_SIZE], const char *const *path, int paths,
                            struct err *err);
 

@@ -1,7 +1,7 @@
 /* image.h - pictures as 8-bit RGB: PNG in and out, and the one resize.
  *
- * Hostile files are expected: sizes are checked before memory is asked for, and libpng's errors come
- * back as a status that names the file.
+ * Hostile files are expected: sizes are checked before memory is asked for, and libpng's errors
+ * come back as a status that names the file.
  */
 #ifndef ENGINE_DATA_IMAGE_H
 #define ENGINE_DATA_IMAGE_H
@@ -12,19 +12,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IMAGE_SIDE_MAX 8192          /* pixels */
-#define IMAGE_FILE_MAX (64u << 20)   /* bytes of an encoded file */
+#define IMAGE_SIDE_MAX 8192        /* pixels */
+#define IMAGE_FILE_MAX (64u << 20) /* bytes of an encoded file */
 
 struct image {
     int width, height;
     uint8_t *rgb; /* owned; [height,width,3] */
 };
 
-enum status image_create(struct image *ret_image, int width, int height, struct err *err); /* black */
-void image_fini(struct image *image); /* zeroed and NULL allowed */
+enum status image_create(struct image *ret_image, int width, int height,
+                         struct err *err); /* black */
+void image_fini(struct image *image);      /* zeroed and NULL allowed */
 
-/* Any colour type and depth; alpha lies on black. ST_NOT_FOUND, ST_CORRUPT (empty, cut off, damaged, not
- * a PNG), ST_LIMIT (sides, file size). `what` names the picture in messages. */
+/* Any colour type and depth; alpha lies on black. ST_NOT_FOUND, ST_CORRUPT (empty, cut off,
+ * damaged, not a PNG), ST_LIMIT (sides, file size). `what` names the picture in messages. */
 enum status image_read_png(struct image *ret_image, const char *path, struct err *err);
 enum status image_decode_png(struct image *ret_image, const void *data, size_t len,
                              const char *what, struct err *err);

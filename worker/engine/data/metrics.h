@@ -1,7 +1,7 @@
 /* metrics.h - referring-expression scores as plain counts that ranks can add.
  *
- * docs/spec/model-mdetr.md 9: queries by falling score; P@k = 1 if one of the first k boxes overlaps
- * the one true box by at least one half. Counted by IoU, and by generalised IoU beside it.
+ * docs/spec/model-mdetr.md 9: queries by falling score; P@k = 1 if one of the first k boxes
+ * overlaps the one true box by at least one half. Counted by IoU, and by generalised IoU beside it.
  */
 #ifndef ENGINE_DATA_METRICS_H
 #define ENGINE_DATA_METRICS_H
@@ -25,16 +25,16 @@ struct rec_metrics {
 };
 #define METRIC_WORDS (sizeof(struct rec_metrics) / sizeof(int64_t))
 
-/* score [Q], box [Q,4] and truth [4] as cx cy w h in one unit; family -1 = none. Ties: the lower query first;
- * a NaN score counts as the lowest. */
+/* score [Q], box [Q,4] and truth [4] as cx cy w h in one unit; family -1 = none. Ties: the lower
+ * query first; a NaN score counts as the lowest. */
 void rec_metrics_add(struct rec_metrics *m, int family, const real *score, const real *box,
                      int64_t Q, const real truth[4]);
 void rec_metrics_merge(struct rec_metrics *m, const struct rec_metrics *other);
 
 struct rec_score {
     int64_t records;
-    double p;    /* 0..1; NaN without records */
-    double se;   /* standard error sqrt(p (1-p) / n) */
+    double p;  /* 0..1; NaN without records */
+    double se; /* standard error sqrt(p (1-p) / n) */
 };
 struct rec_score rec_micro(const struct rec_metrics *m, enum metric_overlap o, enum metric_k k);
 /* Mean over the families that have records (se: of that mean). */

@@ -1,7 +1,7 @@
 /* tokenizer.h - captions to token ids with their place in the text, and the positive map.
  *
- * A tokenizer is a small vtable so that byte-level BPE and WordPiece can stand beside the word-level
- * one. Offsets count code points of the original caption, as tokens_positive does.
+ * A tokenizer is a small vtable so that byte-level BPE and WordPiece can stand beside the
+ * word-level one. Offsets count code points of the original caption, as tokens_positive does.
  */
 #ifndef ENGINE_DATA_TOKENIZER_H
 #define ENGINE_DATA_TOKENIZER_H
@@ -28,7 +28,7 @@ struct tokenizer_ops {
     const char *name;
     enum status (*encode)(const struct tokenizer *t, struct tokens *ret_tokens, const char *text,
                           struct err *err);
-    int32_t (*size)(const struct tokenizer *t); /* V, specials included */
+    int32_t (*size)(const struct tokenizer *t);                 /* V, specials included */
     const char *(*word)(const struct tokenizer *t, int32_t id); /* borrowed; NULL: no such id */
     void (*destroy)(struct tokenizer *t);
 };
@@ -46,8 +46,8 @@ const char *tokenizer_word(const struct tokenizer *t, int32_t id);
 
 /* Index of the first token that covers code point c, -1 if none (white space, past the end). */
 int32_t tokens_at(const struct tokens *tokens, int32_t c);
-/* Sets row[first..last] = 1 for every span, with the fallbacks of docs/spec/data.md 3. row has at least
- * tokens->n places and is not cleared. Returns the number of tokens set. */
+/* Sets row[first..last] = 1 for every span, with the fallbacks of docs/spec/data.md 3. row has at
+ * least tokens->n places and is not cleared. Returns the number of tokens set. */
 int32_t tokens_positive(const struct tokens *tokens, const struct span *span, int32_t spans,
                         uint8_t *row);
 
