@@ -1,24 +1,24 @@
 /* backend.h - where kernels and memory come from.
  *
- * kernel.def is the one list of kernels; from it come the struct of pointers, the prototypes of every
- * backend and the loop in the tests. A kernel missing in ref does not link; a backend without a
- * fast version of its own says so in its table by naming the ref one.
+ * kernel.def is the one list of kernels; from it come the struct of pointers, the prototypes of
+ * every backend and the loop in the tests. A kernel missing in ref does not link; a backend without
+ * a fast version of its own says so in its table by naming the ref one.
  *
- * Contract of every kernel: outputs first, then inputs, then sizes and scalars; forward overwrites, backward
- * accumulates; shapes are trusted (the op has checked); no allocation, no host sync, no globals;
- * deterministic for a given number of threads. Arrays are row-major and contiguous unless a stride says so.
- * Memory is a second, separate table, so that a device backend adds both independently.
+ * Contract of every kernel: outputs first, then inputs, then sizes and scalars; forward overwrites,
+ * backward accumulates; shapes are trusted (the op has checked); no allocation, no host sync, no
+ * globals; deterministic for a given number of threads. Arrays are row-major and contiguous unless
+ * a stride says so. Memory is a second, separate table, so that a device backend adds both
+ * independently.
  */
 #ifndef ENGINE_BACKEND_H
 #define ENGINE_BACKEND_H
 
+#include "engine/backend/kernel.h"
 #include "engine/core/real.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct rng_key;
 
 struct backend_memory {
     void *(*alloc)(size_t bytes); /* 64-byte aligned; NULL when out of memory */
@@ -30,12 +30,15 @@ struct backend_memory {
 };
 
 struct backend {
-    const char *name;                     /* "ref", "cpu" */
+    const char *name; /* "ref", "cpu" */
     const struct backend_memory *memory;
 #define KERNEL(name, args) void(*name) args;
 #include "engine/backend/kernel.def"
 #undef KERNEL
 };
+
+/* Reals of scratch that attention_fwd and attention_bwd want. */
+int64_t attention_scratch(const struct attention_dims *d);
 
 /* borrowed, static; NULL if there is none of that name. "cpu" is the default. */
 const struct backend *backend_find(const char *name);
@@ -44,7 +47,8 @@ const struct backend *backend_at(int i);
 
 /* Threads that the cpu backend may use in this process (1 a rank by default). */
 void backend_set_threads(int threads);
-/* "cpu OpenBLAS 0.3.21 SkylakeX avx512 threads=1": recorded with every job. Borrowed, static buffer. */
+/* "cpu OpenBLAS 0.3.21 SkylakeX avx512 threads=1": recorded with every job. Borrowed, static
+ * buffer. */
 const char *backend_describe(const struct backend *be);
 
 #endif

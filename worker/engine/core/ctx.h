@@ -4,11 +4,11 @@
  *     ctx_begin(cx, &cfg);                    empty arena and tape, new key
  *     loss = model_loss(...);                 a column of op_ calls
  *     ctx_backward(cx, loss);                 gradients accumulate
- *     TRY(ctx_finish(cx, err));               the first failure of the column, or NaN/Inf in the loss;
- *                                             BEFORE the optimiser changes a parameter
+ *     TRY(ctx_finish(cx, err));               the first failure of the column, or NaN/Inf in the
+ * loss; BEFORE the optimiser changes a parameter
  *
- * Sticky error: the first failing op records code and sentence; later ops see it, do nothing and return
- * NULL; ops accept NULL inputs then. Model code checks nothing.
+ * Sticky error: the first failing op records code and sentence; later ops see it, do nothing and
+ * return NULL; ops accept NULL inputs then. Model code checks nothing.
  */
 #ifndef ENGINE_CTX_H
 #define ENGINE_CTX_H
@@ -25,24 +25,25 @@ struct backend;
 struct node;
 
 struct ctx_config {
-    bool train;       /* dropout is active */
-    bool record;      /* the tape is recorded; false: forward only, less memory */
-    uint64_t seed;    /* of the job */
-    uint64_t step;    /* keys the random draws */
-    int64_t sample0;  /* global index (within the step) of the batch's first sample: dropout is keyed by it,
-                         so the number of ranks changes nothing */
+    bool train;      /* dropout is active */
+    bool record;     /* the tape is recorded; false: forward only, less memory */
+    uint64_t seed;   /* of the job */
+    uint64_t step;   /* keys the random draws */
+    int64_t sample0; /* global index (within the step) of the batch's first sample: dropout is keyed
+                        by it, so the number of ranks changes nothing */
 };
 
 struct ctx; /* created once a run, reused every step */
 
-/* arena_max: bytes a step may use; ST_LIMIT names it when a step does not fit. The arena grows by blocks
- * and keeps them: no allocation in a steady step. */
+/* arena_max: bytes a step may use; ST_LIMIT names it when a step does not fit. The arena grows by
+ * blocks and keeps them: no allocation in a steady step. */
 enum status ctx_create(struct ctx **ret_cx, const struct backend *be, size_t arena_max,
                        struct err *err);
 void ctx_destroy(struct ctx *cx); /* NULL allowed */
 
 void ctx_begin(struct ctx *cx, const struct ctx_config *cfg);
-/* Runs the tape backwards from the scalar `loss` with d loss = 1. May be called for one loss a step. */
+/* Runs the tape backwards from the scalar `loss` with d loss = 1. May be called for one loss a
+ * step. */
 void ctx_backward(struct ctx *cx, struct tensor *loss);
 enum status ctx_finish(struct ctx *cx, struct err *err);
 
@@ -50,11 +51,15 @@ enum status ctx_finish(struct ctx *cx, struct err *err);
 
 const struct backend *ctx_backend(const struct ctx *cx);
 bool ctx_train(const struct ctx *cx);
-bool ctx_ok(const struct ctx *cx);                       /* no failure so far */
+bool ctx_ok(const struct ctx *cx); /* no failure so far */
 void ctx_fail(struct ctx *cx, enum status st, const char *fmt, ...) BASE_PRINTF(3, 4);
 
 /* Arena memory until the next ctx_begin(); 64-byte aligned, not cleared. NULL after a failure. */
 void *ctx_alloc(struct ctx *cx, size_t bytes);
+/* A host array in the backend's memory until the next ctx_begin(): kernels see no host pointers. */
+const void *ctx_upload(struct ctx *cx, const void *from_host, size_t bytes);
+/* Host memory of the step, for what an operator builds before it calls kernels; not cleared. */
+void *ctx_host(struct ctx *cx, size_t bytes);
 /* A tensor in the arena. with_grad: gradient allocated and zeroed (only while recording). */
 struct tensor *ctx_tensor(struct ctx *cx, bool with_grad, int dims, const int64_t *dim);
 /* A constant: data copied in, no gradient. */
@@ -62,8 +67,8 @@ struct tensor *ctx_constant(struct ctx *cx, const real *data, int dims, const in
 /* Tensor header over the same memory with other dimensions (same size). */
 struct tensor *ctx_view(struct ctx *cx, struct tensor *t, int dims, const int64_t *dim);
 
-/* A tape entry: op files embed `struct node` first in their own struct, allocated by ctx_record(), which
- * returns NULL when nothing is recorded (no input wants a gradient, or recording is off). */
+/* A tape entry: op files embed `struct node` first in their own struct, allocated by ctx_record(),
+ * which returns NULL when nothing is recorded (no input wants a gradient, or recording is off). */
 struct node {
     void (*backward)(struct ctx *cx, struct node *node);
     struct node *before;

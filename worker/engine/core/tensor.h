@@ -1,8 +1,9 @@
 /* tensor.h - a dense row-major array of at most four dimensions, and its gradient.
  *
- * Lifetimes: parameters live in the parameter table's blocks for the whole run (engine/core/param.h);
- * everything else lives in the step arena of a ctx and is gone after ctx_reset(). A tensor never owns
- * its memory. grad is NULL where no gradient is wanted; backward accumulates into it.
+ * Lifetimes: parameters live in the parameter table's blocks for the whole run
+ * (engine/core/param.h); everything else lives in the step arena of a ctx and is gone after
+ * ctx_reset(). A tensor never owns its memory. grad is NULL where no gradient is wanted; backward
+ * accumulates into it.
  */
 #ifndef ENGINE_TENSOR_H
 #define ENGINE_TENSOR_H

@@ -1,0 +1,33 @@
+/* kernel.h - the small structs in kernel.def's arguments. */
+#ifndef ENGINE_KERNEL_H
+#define ENGINE_KERNEL_H
+
+#include "base/rng.h"
+
+#include <stdint.h>
+
+enum act { ACT_NONE, ACT_RELU, ACT_GELU }; /* GELU exact: x/2 (1 + erf(x/sqrt 2)) */
+
+struct attention_dims {
+    int64_t B, H, Tq, Tk, E; /* E: head size; rows of q, k, v, y are H*E wide */
+    double scale;            /* of the scores: 1/sqrt(head size of the dense layer) */
+};
+
+/* One dropout: probability and what its draws are keyed by. Global sample indices make the number
+ * of ranks irrelevant. */
+struct dropout_draw {
+    double p; /* 0 <= p < 1; 0: nothing is drawn */
+    struct rng_key key;
+    int64_t sample0; /* global index of sample 0 */
+};
+
+struct im2col_dims {
+    int64_t B, H, W, C, k, stride, pad, ho, wo;
+};
+
+struct group_dims {
+    int64_t rows, cols, width;
+    int axis; /* 0: groups of rows, 1: of columns */
+};
+
+#endif

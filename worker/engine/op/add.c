@@ -1,0 +1,59 @@
+/* add.c - y = a + b of equal shapes; y[B,...] = x[B,...] + p[...] for every b, dp = sum over b. */
+#include "engine/op/support.h"
+
+struct add_node {
+    struct node node;
+    struct tensor *y, *a, *b;
+};
+
+static void backward(struct ctx *cx, struct node *node)
+{
+    struct add_node *n = (struct add_node *)node;
+    int64_t size = tensor_size(n->b);
+    if (n->a->grad)
+        ctx_backend(cx)->axpy(n->a->grad, n->y->grad, 1, tensor_size(n->a));
+    if (n->b->grad)
+        ctx_backend(cx)->copy2d_bwd(n->b->grad, 0, n->y->grad, size,
+                                    size ? tensor_size(n->a) / size : 0, size);
+}
+
+static struct tensor *record(struct ctx *cx, struct tensor *a, struct tensor *b)
+{
+    struct tensor *y = op_like(cx, a, op_wants(a) || op_wants(b));
+    struct add_node *n = y && y->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    if (n)
+        n->y = y, n->a = a, n->b = b;
+    return ctx_ok(cx) ? y : NULL;
+}
+
+struct tensor *op_add(struct ctx *cx, struct tensor *a, struct tensor *b)
+{
+    if (!OP_READY(cx, "add", a, b))
+        return NULL;
+    if (!op_same_shape(a, b)) {
+        ctx_fail(cx, ST_INTERNAL, "add: %s and %s differ", op_text("a", a).s, op_text("b", b).s);
+        return NULL;
+    }
+    struct tensor *y = record(cx, a, b);
+    if (y)
+        ctx_backend(cx)->add_fwd(y->data, a->data, b->data, tensor_size(y));
+    return y;
+}
+
+struct tensor *op_add_tail(struct ctx *cx, struct tensor *x, struct tensor *p)
+{
+    if (!OP_READY(cx, "add_tail", x, p))
+        return NULL;
+    bool fits = x->dims == p->dims + 1;
+    for (int i = 0; fits && i < p->dims; i++)
+        fits = p->dim[i] == x->dim[i + 1];
+    if (!fits) {
+        ctx_fail(cx, ST_INTERNAL, "add_tail: %s does not end in %s", op_text("x", x).s,
+                 op_text("p", p).s);
+        return NULL;
+    }
+    struct tensor *y = record(cx, x, p);
+    if (y)
+        ctx_backend(cx)->add_tail_fwd(y->data, x->data, p->data, x->dim[0], tensor_size(p));
+    return y;
+}
