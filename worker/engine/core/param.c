@@ -17,7 +17,7 @@ struct params {
     int count, room;
     int *slot; /* open hash of the names, owned: index into at, -1 free */
     int slots; /* a power of two */
-    int64_t size = 0;
+    int64_t size;
     real *value, *grad; /* owned; NULL before params_allocate() */
     struct err failure; /* code ST_OK: none */
 };
