@@ -1,0 +1,103 @@
+/* launch.h - starting, watching and ending one attempt of a job: a vtable (mpirun, fake, later
+ * slurm).
+ *
+ * An attempt lives in a folder, not in the daemon's memory: what is known about it is what its
+ * folder (or the cluster) says. So a daemon that was killed adopts by asking poll() like before,
+ * and every verb may be repeated without harm: start() of an attempt that was started is a success
+ * that starts nothing.
+ *
+ * Threads: the loop's thread alone. Nothing here blocks for longer than some file operations.
+ */
+#ifndef LAUNCH_LAUNCH_H
+#define LAUNCH_LAUNCH_H
+
+#include "base/clock.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What start() needs; borrowed. */
+struct launch_spec {
+    int64_t job_id;
+    int attempt;
+    const char *job_dir;     /* DIR, absolute; docs/spec/worker-environment.md */
+    const char *attempt_dir; /* DIR/attempts/N; exists */
+    const char *name;        /* the job's name: the fake's script */
+    int ranks, threads, gpus_per_rank;
+};
+
+/* What is known about an attempt. */
+enum evidence_kind {
+    EVIDENCE_UNKNOWN,  /* nothing can be told now; never an end */
+    EVIDENCE_ABSENT,   /* never started: start() it (again) */
+    EVIDENCE_STARTING, /* handed over, no sign of life yet */
+    EVIDENCE_ALIVE,
+    EVIDENCE_EXITED,         /* exit record: exit_code, signal, ended_ms */
+    EVIDENCE_VANISHED,       /* gone on the same boot, without an exit record */
+    EVIDENCE_HOST_RESTARTED, /* it ran under another boot id */
+    EVIDENCE_REFUSED,        /* the launcher could not start it; text says why */
+};
+
+struct evidence {
+    enum evidence_kind kind;
+    int exit_code, signal;
+    int64_t ended_ms;
+    char text[256];
+};
+
+/* Rungs of the ladder above the report link's polite request. */
+enum stop_rung { STOP_TERM, STOP_KILL };
+
+struct launch;
+
+struct launch_ops {
+    const char *name;
+    /* ST_OK: the attempt is on its way, or was already. Anything else: it will not start; err says
+     * why. */
+    enum status (*start)(struct launch *l, const struct launch_spec *spec, struct err *err);
+    /* Called about four times a second for every live attempt, at once when wake_fd() is readable,
+     * and first thing after a restart. ret_ev is always filled. */
+    void (*poll)(struct launch *l, const struct launch_spec *spec, struct evidence *ret_ev);
+    /* One rung of the ladder; may be repeated. */
+    void (*stop)(struct launch *l, const struct launch_spec *spec, enum stop_rung rung);
+    /* The polite request was made over the report link (or would be, if the worker had one). NULL
+     * allowed. */
+    void (*ask)(struct launch *l, const struct launch_spec *spec);
+    /* A file descriptor that becomes readable when some attempt may have ended; -1 = only polling.
+     */
+    int (*wake_fd)(struct launch *l);
+    void (*destroy)(struct launch *l);
+};
+
+struct launch {
+    const struct launch_ops *ops; /* first member of every implementation */
+};
+
+/* mpirun on this host, under a small process that outlives the daemon. Strings are copied. */
+struct mpirun_options {
+    const char *mpirun;   /* path or name */
+    const char *worker;   /* path of espalier-worker */
+    const char *launcher; /* path of espalier-launcher */
+};
+enum status launch_mpirun_create(struct launch **ret_launch, const struct mpirun_options *options,
+                                 struct err *err);
+
+/* Simulates attempts from a script; no process. Reports are delivered as if by a worker. */
+struct fake_report {
+    int64_t job_id;
+    int attempt;
+    uint64_t number; /* of the record */
+    enum { FAKE_HELLO, FAKE_STEP, FAKE_DONE } kind;
+    uint64_t step, steps;
+    int64_t time_ms;
+    bool success; /* FAKE_DONE */
+    const char *reason;
+};
+typedef void (*fake_report_f)(const struct fake_report *report, void *user);
+enum status launch_fake_create(struct launch **ret_launch, const struct clock *clock,
+                               fake_report_f report, void *user, struct err *err);
+
+void launch_destroy(struct launch *l); /* NULL allowed */
+
+#endif

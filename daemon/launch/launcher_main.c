@@ -1,0 +1,146 @@
+/* launcher_main.c - espalier-launcher ATTEMPT_DIR: the small process between the daemon and mpirun.
+ *
+ * It outlives the daemon (own session, deaf to TERM, INT and HUP), runs command.json, waits, and
+ * leaves an exit record that survives a crash. Of two launchers of one attempt only the first runs
+ * anything. It links nothing but base: what must not die is small.
+ *
+ * Exit codes: 0 the record is written, or the attempt is in other hands; 2 usage; 11 it could not
+ * start.
+ */
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "launch/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const int deaf_to[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
+#define DEAF_COUNT (sizeof deaf_to / sizeof *deaf_to)
+
+static void set_signals(void (*handler)(int))
+{
+    for (size_t i = 0; i < DEAF_COUNT; i++)
+        signal(deaf_to[i], handler);
+}
+
+/* In the child: only returns by exec, or after telling the parent why not. */
+static void run_command(char **argv, char **env, int tell)
+{
+    set_signals(SIG_DFL);
+    for (int i = 0; env[i]; i++)
+        putenv(env[i]);
+    execvp(argv[0], argv);
+    int e = errno;
+    if (write(tell, &e, sizeof e) != (ssize_t)sizeof e)
+        _exit(126);
+    _exit(127);
+}
+
+/* *ret_errno: 0 = the program runs. */
+static enum status start_child(char **argv, char **env, pid_t *ret_pid, int *ret_errno,
+                               struct err *err)
+{
+    int tell[2];
+    if (pipe2(tell, O_CLOEXEC) < 0)
+        return err_errno(err, "cannot make a pipe");
+    pid_t pid = fork();
+    if (pid == 0)
+        run_command(argv, env, tell[1]);
+    close(tell[1]);
+    enum status st = pid < 0 ? err_errno(err, "cannot start a process") : ST_OK;
+    int e = 0;
+    if (st == ST_OK && read(tell[0], &e, sizeof e) != (ssize_t)sizeof e)
+        e = 0;
+    close(tell[0]);
+    if (st == ST_OK) {
+        *ret_pid = pid;
+        *ret_errno = e;
+    }
+    return st;
+}
+
+static void wait_child(pid_t pid, struct exit_record *ret_exit)
+{
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    ret_exit->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    ret_exit->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+/* Without the record the attempt's end would never be known: a full disk is waited out. */
+static void leave_record(const char *dir, struct exit_record *record)
+{
+    struct err err;
+    record->ended_ms = clock_system()->wall_ms(clock_system());
+    while (record_write_exit(dir, record, &err) != ST_OK) {
+        log_error("%s; trying again in 1 s", err.text);
+        sleep(1);
+    }
+}
+
+static enum status run_attempt(const char *dir, char **argv, char **env, struct err *err)
+{
+    struct launcher_record me = {.pid = getpid(), .start_time = proc_start_time(getpid())};
+    TRY(proc_boot_id(me.boot_id, err));
+    TRY(record_write_launcher(dir, &me, err));
+    struct exit_record record = {0};
+    int why = 0;
+    struct err start_err;
+    if (start_child(argv, env, &me.child, &why, &start_err) != ST_OK) {
+        snprintf(record.refused, sizeof record.refused, "%.250s", start_err.text);
+    } else {
+        me.child_start_time = proc_start_time(me.child);
+        if (record_write_launcher(dir, &me, err) != ST_OK)
+            log_error("%s", err->text);
+        wait_child(me.child, &record);
+        if (why)
+            snprintf(record.refused, sizeof record.refused, "cannot run %.150s: %s", argv[0],
+                     strerror(why));
+    }
+    leave_record(dir, &record);
+    return ST_OK;
+}
+
+static enum status run(const char *dir, struct err *err)
+{
+    bool mine = false;
+    struct launcher_record other;
+    TRY(record_lock(dir, &mine, err));
+    if (!mine)
+        return ST_OK;
+    enum status seen = record_read_launcher(dir, &other, err);
+    if (seen != ST_NOT_FOUND)
+        return seen; /* it ran before; an unreadable record is a failure, not a licence to run */
+    char **argv = NULL, **env = NULL;
+    TRY(record_read_command(dir, &argv, &env, err));
+    enum status st = run_attempt(dir, argv, env, err);
+    record_free_list(argv);
+    record_free_list(env);
+    return st;
+}
+
+int main(int argc, char **argv)
+{
+    log_init("espalier-launcher", LOG_INFO);
+    if (argc != 2) {
+        fprintf(stderr, "usage: espalier-launcher ATTEMPT_DIR\n"
+                        "Started by espalierd; runs ATTEMPT_DIR/command.json and leaves "
+                        "ATTEMPT_DIR/exit.json.\n");
+        return 2;
+    }
+    set_signals(SIG_IGN);
+    setsid();
+    struct err err;
+    if (run(argv[1], &err) == ST_OK)
+        return 0;
+    log_error("%s", err.text);
+    return status_exit_code(ST_IO);
+}

@@ -1,0 +1,341 @@
+/* mpirun.c - attempts as `mpirun` on this host. See launch.h.
+ *
+ * Between daemon and mpirun stands espalier-launcher, one process an attempt, which outlives the
+ * daemon. The truth is in the attempt's folder (record.h); what is kept here is only which
+ * launchers are watched, so that an end is noticed at once.
+ */
+#include "launch/launch.h"
+
+#include "launch/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define WATCHED_MAX 1024
+#define TO_REAP (-1)
+
+/* A launcher process that is watched. */
+struct watched {
+    int64_t job_id; /* 0 = free, TO_REAP = over */
+    int attempt;
+    pid_t pid;
+    int pidfd;  /* -1 = cannot be watched; polling finds the end */
+    bool child; /* ours: it must be reaped */
+    bool reaped;
+    int status; /* once reaped */
+};
+
+struct launch_mpirun {
+    struct launch base;
+    char *mpirun, *worker, *launcher; /* owned */
+    int epoll;
+    struct watched watched[WATCHED_MAX];
+};
+
+static struct launch_mpirun *self_of(struct launch *l)
+{
+    return (struct launch_mpirun *)l;
+}
+
+static struct watched *find_watched(struct launch_mpirun *m, const struct launch_spec *spec)
+{
+    for (int i = 0; i < WATCHED_MAX; i++)
+        if (m->watched[i].job_id == spec->job_id && m->watched[i].attempt == spec->attempt)
+            return &m->watched[i];
+    return NULL;
+}
+
+static void close_pidfd(struct watched *w)
+{
+    if (w->pidfd >= 0)
+        close(w->pidfd); /* leaves the epoll set by itself */
+    w->pidfd = -1;
+}
+
+/* A child leaves its exit record a moment before it ends; its slot waits until it can be reaped. */
+static void unwatch(struct watched *w)
+{
+    if (!w)
+        return;
+    close_pidfd(w);
+    if (w->child && !w->reaped && waitpid(w->pid, NULL, WNOHANG) == 0)
+        w->job_id = TO_REAP;
+    else
+        *w = (struct watched){.pidfd = -1};
+}
+
+static void reap_late(struct launch_mpirun *m)
+{
+    for (int i = 0; i < WATCHED_MAX; i++)
+        if (m->watched[i].job_id == TO_REAP)
+            unwatch(&m->watched[i]);
+}
+
+/* Watching is a convenience: without a free slot or a pidfd the end is found by polling. */
+static void watch(struct launch_mpirun *m, const struct launch_spec *spec, pid_t pid, bool child)
+{
+    reap_late(m);
+    struct watched *w = find_watched(m, &(struct launch_spec){0});
+    if (!w)
+        return;
+    *w = (struct watched){
+        .job_id = spec->job_id, .attempt = spec->attempt, .pid = pid, .child = child};
+    w->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct epoll_event ev = {.events = EPOLLIN};
+    if (w->pidfd >= 0 && epoll_ctl(m->epoll, EPOLL_CTL_ADD, w->pidfd, &ev) < 0)
+        close_pidfd(w);
+}
+
+/* Takes a launcher that has ended out of the epoll set, which is level-triggered, and reaps it. */
+static void settle(struct watched *w)
+{
+    if (w->child && !w->reaped && waitpid(w->pid, &w->status, WNOHANG) == w->pid)
+        w->reaped = true;
+    if (w->reaped || proc_start_time(w->pid) == 0)
+        close_pidfd(w);
+}
+
+/* ---- start ---------------------------------------------------------------------------------- */
+
+static enum status write_command(struct launch_mpirun *m, const struct launch_spec *spec,
+                                 struct err *err)
+{
+    char ranks[16], omp[48], blas[48];
+    snprintf(ranks, sizeof ranks, "%d", spec->ranks);
+    snprintf(omp, sizeof omp, "OMP_NUM_THREADS=%d", spec->threads);
+    snprintf(blas, sizeof blas, "OPENBLAS_NUM_THREADS=%d", spec->threads);
+    /* The queue has counted the cores; mpirun must neither count nor bind them again. */
+    const char *argv[] = {m->mpirun, "-n",  ranks,       "--bind-to",   "none", "--oversubscribe",
+                          m->worker, "run", "--job-dir", spec->job_dir, NULL};
+    const char *env[] = {omp, blas, NULL, NULL, NULL};
+    if (geteuid() == 0) {
+        env[2] = "OMPI_ALLOW_RUN_AS_ROOT=1";
+        env[3] = "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1";
+    }
+    return record_write_command(spec->attempt_dir, argv, env, err);
+}
+
+extern char **environ;
+
+static int add_actions(posix_spawn_file_actions_t *actions, const struct launch_spec *spec)
+{
+    char log[4096];
+    snprintf(log, sizeof log, "%s/log.txt", spec->job_dir);
+    int e = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
+    if (!e)
+        e = posix_spawn_file_actions_addopen(actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    if (!e)
+        e = posix_spawn_file_actions_adddup2(actions, 1, 2);
+    if (!e)
+        e = posix_spawn_file_actions_addclosefrom_np(actions, 3);
+    return e ? e : posix_spawn_file_actions_addchdir_np(actions, spec->job_dir);
+}
+
+static int spawn_launcher(const char *launcher, const struct launch_spec *spec, pid_t *ret_pid)
+{
+    char *argv[] = {(char *)launcher, (char *)spec->attempt_dir, NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attr;
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setsigmask(&attr, &none);
+    posix_spawnattr_setsigdefault(&attr, &all);
+    int e = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    if (!e)
+        e = add_actions(&actions, spec);
+    if (!e)
+        e = posix_spawn(ret_pid, launcher, &actions, &attr, argv, environ);
+    posix_spawnattr_destroy(&attr);
+    posix_spawn_file_actions_destroy(&actions);
+    return e;
+}
+
+static enum status mpirun_start(struct launch *l, const struct launch_spec *spec, struct err *err)
+{
+    struct launch_mpirun *m = self_of(l);
+    struct launcher_record record;
+    if (find_watched(m, spec) || record_is_locked(spec->attempt_dir) ||
+        record_read_launcher(spec->attempt_dir, &record, NULL) != ST_NOT_FOUND)
+        return ST_OK; /* it is on its way, or was */
+    TRY(write_command(m, spec, err));
+    pid_t pid;
+    errno = spawn_launcher(m->launcher, spec, &pid);
+    if (errno)
+        return err_errno(err, "cannot start %s", m->launcher);
+    watch(m, spec, pid, true);
+    return ST_OK;
+}
+
+/* ---- poll ----------------------------------------------------------------------------------- */
+
+static bool exit_evidence(const struct launch_spec *spec, struct evidence *ret_ev)
+{
+    struct exit_record r;
+    struct err err;
+    enum status st = record_read_exit(spec->attempt_dir, &r, &err);
+    if (st == ST_NOT_FOUND)
+        return false;
+    if (st != ST_OK) {
+        *ret_ev = (struct evidence){.kind = EVIDENCE_UNKNOWN};
+        snprintf(ret_ev->text, sizeof ret_ev->text, "%.250s", err.text);
+        return true;
+    }
+    *ret_ev = (struct evidence){.kind = r.refused[0] ? EVIDENCE_REFUSED : EVIDENCE_EXITED,
+                                .exit_code = r.exit_code,
+                                .signal = r.signal,
+                                .ended_ms = r.ended_ms};
+    snprintf(ret_ev->text, sizeof ret_ev->text, "%s", r.refused);
+    return true;
+}
+
+/* No launcher record yet. A launcher of ours that ended with an error before it wrote one cannot
+ * start. */
+static void early_evidence(const struct launch_spec *spec, const struct watched *w,
+                           struct evidence *ret_ev)
+{
+    bool failed = w && w->reaped && (!WIFEXITED(w->status) || WEXITSTATUS(w->status) != 0);
+    if (failed) {
+        *ret_ev = (struct evidence){.kind = EVIDENCE_REFUSED};
+        snprintf(ret_ev->text, sizeof ret_ev->text,
+                 "the launcher process ended early (wait status %d); log.txt says more", w->status);
+        return;
+    }
+    bool coming = (w && !w->reaped) || record_is_locked(spec->attempt_dir);
+    *ret_ev = (struct evidence){.kind = coming ? EVIDENCE_STARTING : EVIDENCE_ABSENT};
+}
+
+static enum evidence_kind launcher_evidence(const struct launcher_record *r)
+{
+    char boot[BOOT_ID_MAX];
+    if (proc_boot_id(boot, NULL) != ST_OK)
+        return EVIDENCE_UNKNOWN;
+    if (strcmp(boot, r->boot_id) != 0)
+        return EVIDENCE_HOST_RESTARTED;
+    uint64_t leader = proc_start_time(r->pid);
+    if (leader == r->start_time)
+        return EVIDENCE_ALIVE;
+    /* The number was given to another process: only possible once nothing of the session was left.
+     */
+    if (leader != 0)
+        return EVIDENCE_VANISHED;
+    /* Ranks of a launcher that was killed: still the attempt, still its only one. */
+    return proc_session_count(r->pid, r->pid) > 0 ? EVIDENCE_ALIVE : EVIDENCE_VANISHED;
+}
+
+static void mpirun_poll(struct launch *l, const struct launch_spec *spec, struct evidence *ret_ev)
+{
+    struct launch_mpirun *m = self_of(l);
+    struct watched *w = find_watched(m, spec);
+    struct launcher_record record;
+    struct err err;
+    if (w)
+        settle(w);
+    if (exit_evidence(spec, ret_ev)) {
+        unwatch(w);
+        return;
+    }
+    enum status st = record_read_launcher(spec->attempt_dir, &record, &err);
+    *ret_ev = (struct evidence){.kind = EVIDENCE_UNKNOWN};
+    if (st == ST_NOT_FOUND)
+        early_evidence(spec, w, ret_ev);
+    else if (st == ST_OK)
+        ret_ev->kind = launcher_evidence(&record);
+    else
+        snprintf(ret_ev->text, sizeof ret_ev->text, "%.250s", err.text);
+    if (ret_ev->kind == EVIDENCE_ALIVE && !w)
+        watch(m, spec, record.pid, false);
+    /* The record may have been written between the two looks. */
+    if (ret_ev->kind == EVIDENCE_VANISHED)
+        exit_evidence(spec, ret_ev);
+    if (ret_ev->kind != EVIDENCE_ALIVE && ret_ev->kind != EVIDENCE_STARTING)
+        unwatch(w);
+}
+
+/* ---- stop ----------------------------------------------------------------------------------- */
+
+static void mpirun_stop(struct launch *l, const struct launch_spec *spec, enum stop_rung rung)
+{
+    (void)l;
+    struct launcher_record r;
+    char boot[BOOT_ID_MAX];
+    if (record_read_launcher(spec->attempt_dir, &r, NULL) != ST_OK ||
+        proc_boot_id(boot, NULL) != ST_OK || strcmp(boot, r.boot_id) != 0)
+        return;
+    if (rung == STOP_TERM && proc_is_alive(r.child, r.child_start_time))
+        kill(r.child, SIGTERM);
+    /* Every rank is a process group of its own; what they share is the launcher's session. Its id
+     * stays taken while a member lives; a leader of another start time means that none does. */
+    uint64_t leader = proc_start_time(r.pid);
+    if (rung == STOP_KILL && (leader == 0 || leader == r.start_time))
+        proc_session_kill(r.pid, r.pid, SIGKILL);
+}
+
+static int mpirun_wake_fd(struct launch *l)
+{
+    return self_of(l)->epoll;
+}
+
+static void mpirun_destroy(struct launch *l)
+{
+    struct launch_mpirun *m = self_of(l);
+    for (int i = 0; i < WATCHED_MAX; i++)
+        close_pidfd(&m->watched[i]);
+    if (m->epoll >= 0)
+        close(m->epoll);
+    free(m->mpirun);
+    free(m->worker);
+    free(m->launcher);
+    free(m);
+}
+
+static const struct launch_ops mpirun_ops = {
+    .name = "mpirun",
+    .start = mpirun_start,
+    .poll = mpirun_poll,
+    .stop = mpirun_stop,
+    .wake_fd = mpirun_wake_fd,
+    .destroy = mpirun_destroy,
+};
+
+enum status launch_mpirun_create(struct launch **ret_launch, const struct mpirun_options *options,
+                                 struct err *err)
+{
+    struct launch_mpirun *m = calloc(1, sizeof *m);
+    if (!m)
+        return err_set(err, ST_NOMEM, "out of memory for the launcher");
+    m->base.ops = &mpirun_ops;
+    for (int i = 0; i < WATCHED_MAX; i++)
+        m->watched[i].pidfd = -1;
+    m->mpirun = strdup(options->mpirun);
+    m->worker = strdup(options->worker);
+    m->launcher = strdup(options->launcher);
+    m->epoll = epoll_create1(EPOLL_CLOEXEC);
+    enum status st = ST_OK;
+    if (m->epoll < 0)
+        st = err_errno(err, "cannot watch processes");
+    else if (!m->mpirun || !m->worker || !m->launcher)
+        st = err_set(err, ST_NOMEM, "out of memory for the launcher");
+    if (st == ST_OK)
+        *ret_launch = &m->base;
+    else
+        mpirun_destroy(&m->base);
+    return st;
+}
+
+void launch_destroy(struct launch *l)
+{
+    if (l)
+        l->ops->destroy(l);
+}

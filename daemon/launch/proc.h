@@ -1,0 +1,27 @@
+/* proc.h - processes of this host, told apart by more than their number (/proc).
+ *
+ * A pid alone names nobody: it is reused. A process is (boot id, pid, start time in clock ticks
+ * since boot, field 22 of /proc/PID/stat). Zombies count as gone.
+ */
+#ifndef LAUNCH_PROC_H
+#define LAUNCH_PROC_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define BOOT_ID_MAX 40
+
+enum status proc_boot_id(char ret_id[BOOT_ID_MAX], struct err *err);
+/* Start time of a living process; 0 = there is none, or it is a zombie. */
+uint64_t proc_start_time(pid_t pid);
+bool proc_is_alive(pid_t pid, uint64_t start_time);
+
+/* Processes of a session that live, apart from `except`. A session id is not given to another
+ * process while any member lives, so a leader that is gone may still be asked for. */
+int proc_session_count(pid_t session, pid_t except);
+int proc_session_kill(pid_t session, pid_t except, int signal); /* how many were signalled */
+
+#endif

@@ -1,0 +1,50 @@
+/* record.h - the files of an attempt's folder, shared by the daemon and the launcher process.
+ *
+ * command.json  what is run; written by the daemon before the launcher process is started
+ * lock          a POSIX lock on it is held by the launcher process while it lives: one start an
+ * attempt launcher.json who runs it: written by the launcher process, again once mpirun's pid is
+ * known exit.json     how it ended: written and fsynced by the launcher process
+ */
+#ifndef LAUNCH_RECORD_H
+#define LAUNCH_RECORD_H
+
+#include "base/err.h"
+#include "launch/proc.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* argv and env ("KEY=VALUE", added to the environment) are NULL-terminated. */
+enum status record_write_command(const char *attempt_dir, const char *const *argv,
+                                 const char *const *env, struct err *err);
+/* One allocation for each list; the caller frees it by record_free_list(). */
+enum status record_read_command(const char *attempt_dir, char ***ret_argv, char ***ret_env,
+                                struct err *err);
+void record_free_list(char **list); /* NULL allowed */
+
+struct launcher_record {
+    pid_t pid, child; /* child 0 = not started yet */
+    uint64_t start_time, child_start_time;
+    char boot_id[BOOT_ID_MAX];
+};
+enum status record_write_launcher(const char *attempt_dir, const struct launcher_record *r,
+                                  struct err *err);
+/* ST_NOT_FOUND: not there yet. */
+enum status record_read_launcher(const char *attempt_dir, struct launcher_record *ret_r,
+                                 struct err *err);
+
+struct exit_record {
+    int exit_code, signal;
+    int64_t ended_ms;
+    char refused[256]; /* not empty: it could not be started, and why */
+};
+enum status record_write_exit(const char *attempt_dir, const struct exit_record *r,
+                              struct err *err);
+enum status record_read_exit(const char *attempt_dir, struct exit_record *ret_r, struct err *err);
+
+/* Takes the lock for the life of this process; *ret_mine false: another process holds it. */
+enum status record_lock(const char *attempt_dir, bool *ret_mine, struct err *err);
+bool record_is_locked(const char *attempt_dir); /* by another process */
+
+#endif
