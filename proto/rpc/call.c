@@ -39,8 +39,7 @@ struct rpc_call {
     grpc_byte_buffer *payload;
 };
 
-/* ---- who holds it ------------------------------------------------------------------------------
- */
+/* ---- who holds it ------------------------------------------------------------------------- */
 
 static void call_unlink(struct rpc_call *c)
 {
@@ -90,8 +89,7 @@ static grpc_op *add_headers(struct rpc_call *c, grpc_op *op)
     return op + 1;
 }
 
-/* ---- ending ------------------------------------------------------------------------------------
- */
+/* ---- ending ------------------------------------------------------------------------------- */
 
 static void call_ended(struct rpc_event *e, bool ok)
 {
@@ -138,8 +136,7 @@ static void call_end(struct rpc_call *c, grpc_status_code code, const char *text
     call_release(c);
 }
 
-/* ---- the handler's side ------------------------------------------------------------------------
- */
+/* ---- the handler's side ------------------------------------------------------------------- */
 
 /* NULL, with a sentence, if the message cannot go over the wire. */
 static grpc_byte_buffer *pack_reply(const ProtobufCMessage *message, struct err *err)
@@ -221,8 +218,7 @@ bool rpc_call_gone(struct rpc_call *call)
     return gone;
 }
 
-/* ---- gRPC's side: events, all on the server's thread -------------------------------------------
- */
+/* ---- gRPC's side: events, all on the server's thread -------------------------------------- */
 
 static bool call_receive(struct rpc_call *c)
 {
@@ -296,8 +292,7 @@ static void call_received(struct rpc_event *e, bool ok)
     call_release(c);
 }
 
-/* ---- the beginning -----------------------------------------------------------------------------
- */
+/* ---- the beginning ------------------------------------------------------------------------ */
 
 /* Returns how many calls are live now. */
 static size_t call_link(struct rpc_server *s, struct rpc_call *c)

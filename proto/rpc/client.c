@@ -74,8 +74,7 @@ void rpc_client_close(struct rpc_client *c)
     rpc_core_unref();
 }
 
-/* ---- what both kinds of call share -------------------------------------------------------------
- */
+/* ---- what both kinds of call share -------------------------------------------------------- */
 
 /* What a call ends with. */
 struct outcome {
@@ -204,8 +203,7 @@ static void queue_destroy(grpc_completion_queue *queue)
     grpc_completion_queue_destroy(queue);
 }
 
-/* ---- unary -------------------------------------------------------------------------------------
- */
+/* ---- unary -------------------------------------------------------------------------------- */
 
 enum status rpc_client_call(struct rpc_client *c, const char *method,
                             const ProtobufCMessage *request,
@@ -248,8 +246,7 @@ enum status rpc_client_call(struct rpc_client *c, const char *method,
     return st;
 }
 
-/* ---- server streams ----------------------------------------------------------------------------
- */
+/* ---- server streams ----------------------------------------------------------------------- */
 
 struct rpc_stream {
     struct rpc_client *client;

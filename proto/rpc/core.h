@@ -19,7 +19,7 @@
                            */
 #define RPC_READ_MS 20000 /* a call whose request has not come by then is ended */
 
-/* ---- gRPC as a whole (core.c) ---------------------------------------------------------------- */
+/* ---- gRPC as a whole (core.c) ------------------------------------------------------------- */
 
 void rpc_core_ref(void); /* grpc_init, silent unless GRPC_VERBOSITY asks */
 void rpc_core_unref(void);
@@ -29,7 +29,7 @@ void rpc_core_unref(void);
 void rpc_publish(void *tag);
 void rpc_observe(void *tag);
 
-/* ---- bytes (message.c) ----------------------------------------------------------------------- */
+/* ---- bytes (message.c) -------------------------------------------------------------------- */
 
 /* NULL when out of memory. *ret_ok (NULL allowed) is false if a string is not valid UTF-8. */
 grpc_byte_buffer *rpc_pack(const ProtobufCMessage *message, bool *ret_ok);
@@ -54,7 +54,7 @@ bool rpc_walk_next(struct rpc_walk *w, struct rpc_field *ret_field);
 /* Copies text, with what is not UTF-8 replaced by '?' and cut at a character's border. */
 void rpc_clean_text(char *out, size_t size, const char *text);
 
-/* ---- server ---------------------------------------------------------------------------------- */
+/* ---- server ------------------------------------------------------------------------------- */
 
 struct rpc_event {
     void (*done)(struct rpc_event *e, bool ok);

@@ -99,8 +99,7 @@ static bool find_symbol(const char *symbol, struct bytes *ret_file)
     return false;
 }
 
-/* ---- the answers -------------------------------------------------------------------------------
- */
+/* ---- the answers -------------------------------------------------------------------------- */
 
 /* Adds the file and what it imports, each once. */
 static void add_file(ProtobufCBinaryData *files, size_t *n, struct bytes file)

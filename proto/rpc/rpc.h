@@ -50,7 +50,7 @@ enum status rpc_server_start(struct rpc_server *s, struct err *err);
 void rpc_server_stop(struct rpc_server *s, int grace_ms);
 void rpc_server_destroy(struct rpc_server *s); /* NULL allowed; after stop */
 
-/* ---- a call, seen by its handler ------------------------------------------------------------ */
+/* ---- a call, seen by its handler ---------------------------------------------------------- */
 
 /* Sends the reply of a unary call with status OK; gives up the call. */
 void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *reply);
@@ -70,7 +70,7 @@ bool rpc_call_send(struct rpc_call *call, const ProtobufCMessage *message);
 bool rpc_call_gone(struct rpc_call *call);   /* cancelled, deadline passed or peer lost */
 void rpc_call_finish(struct rpc_call *call); /* ends a stream with OK; gives up the call */
 
-/* ---- client --------------------------------------------------------------------------------- */
+/* ---- client ------------------------------------------------------------------------------- */
 
 struct rpc_client;
 struct rpc_stream;
@@ -95,7 +95,7 @@ enum status rpc_stream_next(struct rpc_stream *s, ProtobufCMessage **ret_message
 void rpc_stream_cancel(struct rpc_stream *s); /* any thread; next() then fails with ST_CANCELLED */
 void rpc_stream_close(struct rpc_stream *s);  /* NULL allowed */
 
-/* ---- status translation, the only switch between the two worlds ------------------------------ */
+/* ---- status translation, the only switch between the two worlds --------------------------- */
 
 int rpc_wire_code(enum status st);       /* enum status -> grpc_status_code */
 enum status rpc_status_of(int wire_code); /* the way back */

@@ -92,8 +92,7 @@ enum status rpc_server_create(struct rpc_server **ret_server, struct err *err)
     return ST_OK;
 }
 
-/* ---- the method table --------------------------------------------------------------------------
- */
+/* ---- the method table --------------------------------------------------------------------- */
 
 static const struct rpc_entry *find_entry(const struct rpc_server *s, const char *path)
 {
@@ -159,8 +158,7 @@ enum status rpc_server_add(struct rpc_server *s, const ProtobufCServiceDescripto
     return rpc_server_note_service(s, service->name, err);
 }
 
-/* ---- listening ---------------------------------------------------------------------------------
- */
+/* ---- listening ---------------------------------------------------------------------------- */
 
 enum status rpc_server_listen(struct rpc_server *s, const char *address, int *ret_port,
                               struct err *err)
@@ -183,8 +181,7 @@ enum status rpc_server_listen(struct rpc_server *s, const char *address, int *re
     return ST_OK;
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------
- */
+/* ---- the loop ----------------------------------------------------------------------------- */
 
 static void accept_arm(struct rpc_server *s, struct rpc_accept *a)
 {
@@ -257,8 +254,7 @@ enum status rpc_server_start(struct rpc_server *s, struct err *err)
     return ST_OK;
 }
 
-/* ---- the end -----------------------------------------------------------------------------------
- */
+/* ---- the end ------------------------------------------------------------------------------ */
 
 static struct timespec monotonic_after(int ms)
 {

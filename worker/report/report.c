@@ -13,8 +13,7 @@
     ((size_t)1 << 20) /* bytes of delivered records that a spool file may hold                     \
                        */
 
-/* ---- life ---------------------------------------------------------------------------------------
- */
+/* ---- life --------------------------------------------------------------------------------- */
 
 static void cond_init(pthread_cond_t *cond)
 {
@@ -116,8 +115,7 @@ void report_close(struct report *r)
     report_free(r);
 }
 
-/* ---- a record's way in, under the lock ----------------------------------------------------------
- */
+/* ---- a record's way in, under the lock ---------------------------------------------------- */
 
 void report_compact(struct report *r)
 {
@@ -218,12 +216,11 @@ static enum status pack(struct record **ret_record, const Espalier__V1__Record *
     return ST_OK;
 }
 
-static enum status add(struct report *r, Espalier__V1__Record *m, enum weight weight,
-                       struct err *err)
+static enum status add_locked(struct report *r, Espalier__V1__Record *m, enum weight weight,
+                              struct err *err)
 {
     struct record *rec;
     m->time_ms = clock_system()->wall_ms(clock_system());
-    pthread_mutex_lock(&r->lock);
     m->number = r->last + 1;
     enum status st = pack(&rec, m, weight, err);
     if (st == ST_OK)
@@ -240,8 +237,7 @@ static enum status add(struct report *r, Espalier__V1__Record *m, enum weight we
     return st;
 }
 
-/* ---- the records --------------------------------------------------------------------------------
- */
+/* ---- the records -------------------------------------------------------------------------- */
 
 /* protobuf-c's fields are char *, what it packs it does not write to. */
 static char *text(const char *s)
@@ -328,10 +324,8 @@ enum status report_checkpoint(struct report *r, const char *path, uint64_t total
     return add(r, &m, DURABLE, err);
 }
 
-static enum status add_note(struct report *r, Espalier__V1__Severity severity, const char *sentence,
-                            enum status (*adder)(struct report *, Espalier__V1__Record *,
-                                                 enum weight, struct err *),
-                            struct err *err)
+static enum status note_locked(struct report *r, Espalier__V1__Severity severity,
+                               const char *sentence, struct err *err)
 {
     Espalier__V1__Record m = ESPALIER__V1__RECORD__INIT;
     Espalier__V1__Note note = ESPALIER__V1__NOTE__INIT;
@@ -339,7 +333,7 @@ static enum status add_note(struct report *r, Espalier__V1__Severity severity, c
     note.text = text(sentence);
     m.kind_case = ESPALIER__V1__RECORD__KIND_NOTE;
     m.note = &note;
-    return adder(r, &m, PLAIN, err);
+    return add_locked(r, &m, PLAIN, err);
 }
 
 enum status report_note(struct report *r, enum report_severity severity, const char *sentence,
@@ -350,12 +344,15 @@ enum status report_note(struct report *r, enum report_severity severity, const c
         ESPALIER__V1__SEVERITY__SEVERITY_WARNING,
         ESPALIER__V1__SEVERITY__SEVERITY_ERROR,
     };
-    return add_note(r, severities[severity], sentence, add, err);
+    pthread_mutex_lock(&r->lock);
+    enum status st = note_locked(r, severities[severity], sentence, err);
+    pthread_mutex_unlock(&r->lock);
+    return st;
 }
 
 void report_warn_locked(struct report *r, const char *sentence)
 {
-    add_note(r, ESPALIER__V1__SEVERITY__SEVERITY_WARNING, sentence, add_locked, NULL);
+    note_locked(r, ESPALIER__V1__SEVERITY__SEVERITY_WARNING, sentence, NULL);
 }
 
 enum status report_phase_done(struct report *r, const char *phase, double seconds, struct err *err)
@@ -395,8 +392,7 @@ enum status report_done(struct report *r, bool success, const char *reason, cons
     return add(r, &m, DURABLE, err);
 }
 
-/* ---- the other direction ------------------------------------------------------------------------
- */
+/* ---- the other direction ------------------------------------------------------------------ */
 
 bool report_stop_requested(struct report *r, char ret_reason[REPORT_REASON_MAX])
 {

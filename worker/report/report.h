@@ -49,7 +49,7 @@ struct report_options {
 enum status report_open(struct report **ret_report, const struct report_options *options,
                         struct err *err);
 
-/* ---- records ------------------------------------------------------------------------------- */
+/* ---- records ------------------------------------------------------------------------------ */
 /* Strings are UTF-8, copied. Each returns ST_IO or ST_LIMIT when the spool cannot be written, with
  * a sentence; the record is still delivered from memory if the daemon is there. err may be NULL. */
 
@@ -91,7 +91,7 @@ enum status report_artifact(struct report *r, const char *name, uint64_t size_by
 enum status report_done(struct report *r, bool success, const char *reason, const char *text,
                         struct err *err);
 
-/* ---- the other direction, and the end -------------------------------------------------------- */
+/* ---- the other direction, and the end ----------------------------------------------------- */
 
 /* True once the daemon asked for the end: "cancelled" | "timeout" | "shutdown", or it said that
  * this attempt is not the current one any more: "superseded". Cheap; ask once a step. */

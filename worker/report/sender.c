@@ -13,8 +13,7 @@ static int64_t now_ms(void)
     return clock_mono_ns() / 1000000;
 }
 
-/* ---- one delivery -------------------------------------------------------------------------------
- */
+/* ---- one delivery ------------------------------------------------------------------------- */
 
 struct batch {
     Espalier__V1__Record **records; /* owned, unpacked */
@@ -66,8 +65,7 @@ static enum status batch_send(struct report *r, const struct batch *b,
     return ST_OK;
 }
 
-/* ---- what it led to, under the lock -------------------------------------------------------------
- */
+/* ---- what it led to, under the lock ------------------------------------------------------- */
 
 static void back_off(struct report *r)
 {

@@ -66,8 +66,7 @@ static enum status frame_add_head(struct buf *b, const char *job_id, uint32_t at
     return ST_OK;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------------ */
 
 struct frame {
     int kind;
@@ -146,8 +145,7 @@ static enum status load_frames(const struct spool *s, const struct buf *b, const
     return ST_OK;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------
- */
+/* ---- writing ------------------------------------------------------------------------------ */
 
 static enum status write_all(struct spool *s, const struct buf *b, struct err *err)
 {
