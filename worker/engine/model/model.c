@@ -4,7 +4,6 @@
 #include "engine/model/kind.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static enum status check_frame(const struct model_shape *shape, const struct frame *frame,
                                struct err *err)

@@ -1,13 +1,10 @@
 /* warmup.c - the per-patch word targets that stand in for an image classifier's pre-training
  * (docs/spec/model-mdetr.md 6). */
+#include "engine/data/tokenizer.h"
 #include "engine/model/losses.h"
 #include "engine/op/op.h"
 
 #include <math.h>
-
-/* The word of a patch that shows no object: id 0, a special token in every vocabulary, never part
- * of a phrase. */
-enum { WORD_NONE = 0 };
 
 static int words_of(const struct batch *batch, int box)
 {
@@ -37,7 +34,7 @@ static int box_at(const struct batch *batch, int64_t b, double x, double y)
 static void set_words(real *target, const struct batch *batch, int64_t b, int box)
 {
     if (box < 0) {
-        target[WORD_NONE] = 1;
+        target[TOKEN_PAD] = 1; /* no phrase holds it */
         return;
     }
     real mass = (real)(1.0 / words_of(batch, box));

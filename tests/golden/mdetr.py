@@ -1,0 +1,173 @@
+#!/usr/bin/python3
+"""Makes the golden files of tests/golden: losses, predictions and gradients of a micro MDETR, computed by PyTorch.
+
+    tests/golden/mdetr.py        writes mdetr_conv.golden and mdetr_patch.golden beside itself
+
+Made with torch 1.13.1, numpy 1.24.2, scipy 1.10.1 (Debian 12), seed below, in float64; weights, inputs and gradients are
+then stored as float32. Format: a line "golden 1", then for every array a line "name type dims d0 d1 ..." and its
+bytes, little-endian, row-major; type f4, i4 or u1.
+"""
+import os
+
+import numpy as np
+import torch
+
+import torch_mdetr as tm
+
+SEED = 20240607
+PAD = 1  # its id in the vocabulary: the word of a patch without an object
+MICRO = dict(image=32, patch=8, stem="conv", channels=16, heads=2, ffn=24, vision_layers=2, text_layers=2, fusion=16,
+             fusion_heads=2, fusion_ffn=24, encoder_layers=1, decoder_layers=2, queries=5, slots=12, max_text=12,
+             contrast=8, vocab=20, dropout=0.0)
+
+
+def shaken(cfg):
+    """A model away from its initial values, where every bias and norm matters; values exact in float32."""
+    model = tm.Mdetr(cfg)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.15 * torch.randn_like(p)).copy_(p.float().double())
+    return model.eval()
+
+
+def case(cfg, valid, lengths, boxes, rng):
+    """Random inputs: valid (height, width) and caption length and number of boxes of each sample."""
+    side, length, slots, n = cfg["image"], max(lengths), cfg["slots"], len(valid)
+    image = np.zeros((n, side, side, 3), np.float32)
+    mask = np.zeros((n, side, side), bool)
+    token = np.zeros((n, length), np.int32)
+    token_mask = np.zeros((n, length), np.uint8)
+    box, positive = [], []
+    for b, ((h, w), words, count) in enumerate(zip(valid, lengths, boxes)):
+        image[b, :h, :w] = rng.standard_normal((h, w, 3))
+        mask[b, :h, :w] = True
+        token[b, :words] = rng.integers(2, cfg["vocab"], words)
+        token_mask[b, :words] = 1
+        for _ in range(count):
+            box.append(np.r_[rng.uniform(.3, .7, 2), rng.uniform(.1, .5, 2)])
+            first = rng.integers(1, words - 1)
+            span = np.zeros(length, np.uint8)
+            span[first:first + rng.integers(1, 4)] = 1
+            span[words - 1:] = 0
+            positive.append(span)
+    return dict(valid=np.array(valid, np.int32), image=image, image_mask=mask, token=token, token_mask=token_mask,
+                box=np.array(box, np.float32).reshape(-1, 4), positive=np.array(positive, np.uint8).reshape(-1, length),
+                boxes=np.array(boxes, np.int32), slots=slots)
+
+
+def tensors(c):
+    """The arrays of a case as the model's padded arguments."""
+    n, most, length = len(c["boxes"]), max(1, c["boxes"].max()), c["token"].shape[1]
+    box, positive = torch.full((n, most, 4), .5), torch.zeros(n, most, c["slots"])
+    at = 0
+    for b, k in enumerate(c["boxes"]):
+        box[b, :k] = torch.tensor(c["box"][at:at + k])
+        positive[b, :k, :length] = torch.tensor(c["positive"][at:at + k])
+        at += k
+    image = torch.tensor(c["image"]).double().permute(0, 3, 1, 2)
+    return dict(image=image, image_mask=torch.tensor(c["image_mask"]), tokens=torch.tensor(c["token"]).long(),
+                text_mask=torch.tensor(c["token_mask"]).bool(), boxes=box, positive=positive,
+                count=torch.tensor(c["boxes"]).long())
+
+
+def query_cosine(hs):
+    q = hs.shape[1]
+    u = hs / hs.norm(dim=-1, keepdim=True)
+    return float(((u @ u.transpose(1, 2)).sum((1, 2)) - q).div(q * (q - 1)).mean())
+
+
+def grads(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {k: p.grad for k, p in model.named_parameters() if p.grad is not None}
+
+
+def grounding(model, c):
+    t = tensors(c)
+    outs = model(t["image"], t["tokens"], t["text_mask"], t["image_mask"])
+    total, terms = tm.losses(outs, t["boxes"], t["positive"], t["count"])
+    last = outs[-1]
+    result = {"loss": [float(total), *(float(terms[k]) for k in ("ce", "bbox", "giou", "contrast")),
+                       query_cosine(last["hs"].detach())],
+              "score": 1 - last["logits"].detach().softmax(-1)[..., -1], "predicted": last["boxes"].detach()}
+    return result, grads(model, total)
+
+
+def warmup_target(cfg, c):
+    """Section 6 in the slowest words: loops over patches and boxes."""
+    side, p = cfg["image"] // cfg["patch"], cfg["patch"]
+    target = np.zeros((len(c["boxes"]), side * side, cfg["vocab"]))
+    start = np.cumsum([0, *c["boxes"]])
+    for b, (h, w) in enumerate(c["valid"]):
+        for i in range(side * side):
+            y, x = (i // side + .5) * p / h, (i % side + .5) * p / w
+            holds = [g for g in range(start[b], start[b + 1]) if c["positive"][g].any()
+                     and abs(x - c["box"][g, 0]) <= c["box"][g, 2] / 2 and abs(y - c["box"][g, 1]) <= c["box"][g, 3] / 2]
+            if not holds:
+                target[b, i, PAD] = 1
+                continue
+            best = min(holds, key=lambda g: c["box"][g, 2] * c["box"][g, 3])
+            words = c["token"][b][c["positive"][best] > 0]
+            for word in words:
+                target[b, i, word] += 1 / len(words)
+    return torch.tensor(target)
+
+
+def warmup(model, cfg, c):
+    t = tensors(c)
+    loss = tm.warmup_loss(model, t["image"], warmup_target(cfg, c), t["count"], t["image_mask"])
+    return {"loss": [float(loss)]}, grads(model, loss)
+
+
+def put(out, name, array):
+    array = np.ascontiguousarray(array)
+    kind = {"f": "f4", "i": "i4", "u": "u1"}[array.dtype.kind]
+    array = array.astype("<" + kind)
+    out.write(f"{name} {kind} {array.ndim} {' '.join(map(str, array.shape))}\n".encode())
+    out.write(array.tobytes())
+
+
+def put_case(out, name, c, answers):
+    for key in ("valid", "image", "token", "token_mask", "boxes", "box", "positive"):
+        put(out, f"{name}/{key}", c[key])
+    for kind, (result, gradient) in answers.items():
+        for key, value in result.items():
+            put(out, f"{name}/{kind}/{key}", np.asarray(value))
+        for key, value in gradient.items():
+            put(out, f"{name}/{kind}/grad/{key}", value.numpy())
+
+
+SHAPE = ("image patch channels heads ffn vision_layers text_layers fusion fusion_heads fusion_ffn encoder_layers "
+         "decoder_layers queries slots max_text contrast").split()
+
+
+def write(path, cfg, cases, rng):
+    model = shaken(cfg)
+    with open(path, "wb") as out:
+        out.write(b"golden 1\n")
+        put(out, "shape", np.array([*(cfg[k] for k in SHAPE), cfg["stem"] == "patch", cfg["vocab"]], np.int32))
+        for key, p in model.named_parameters():
+            put(out, f"weight/{key}", p.detach().numpy())
+        for name, args in cases.items():
+            c = case(cfg, *args, rng)
+            answers = {"grounding": grounding(model, c)}
+            if name == "padded":
+                answers["warmup"] = warmup(model, cfg, c)
+            put_case(out, name, c, answers)
+
+
+def main():
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)
+    torch.manual_seed(SEED)
+    rng = np.random.default_rng(SEED)
+    here = os.path.dirname(os.path.abspath(__file__))
+    # plain: nothing padded. padded: a small image, a short caption, no box at all, more boxes than queries.
+    plain = ([(32, 32)] * 2, [9, 9], [2, 3])
+    padded = ([(32, 32), (20, 32), (13, 9), (32, 17)], [12, 7, 10, 5], [3, 0, 7, 1])
+    write(os.path.join(here, "mdetr_conv.golden"), MICRO, dict(plain=plain, padded=padded), rng)
+    write(os.path.join(here, "mdetr_patch.golden"), dict(MICRO, stem="patch"), dict(padded=padded), rng)
+
+
+if __name__ == "__main__":
+    main()
