@@ -30,4 +30,12 @@ struct group_dims {
     int axis; /* 0: groups of rows, 1: of columns */
 };
 
+/* Rates of one AdamW step: m = b1 m + (1-b1) s g; v = b2 v + (1-b2) (s g)^2;
+ * w = shrink w - step m / (sqrt(v) root + eps), with step = lr / (1 - b1^t), root = 1 / sqrt(1 - b2^t). */
+struct adamw_rates {
+    double beta1, beta2, eps;
+    double step, root, shrink; /* shrink = 1 - lr * weight decay */
+    double scale;              /* s: clipping */
+};
+
 #endif

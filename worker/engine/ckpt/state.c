@@ -2,84 +2,93 @@
 #include "engine/ckpt/state.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define NAME_MAX_BYTES 256
 #define FORMAT "state-1"
 
-#ifdef REAL_IS_DOUBLE
-#define REAL_DTYPE DTYPE_F64
-#else
-#define REAL_DTYPE DTYPE_F32
-#endif
-
-static void block_name(char out[NAME_MAX_BYTES], const struct state_block *b, const struct param *p)
+static void tensor_name(char *out, size_t size, const struct state_block *b, const struct param *p)
 {
-    snprintf(out, NAME_MAX_BYTES, "%s/%s", b->prefix, p->spec.name);
+    snprintf(out, size, "%s/%s", b->prefix, p->spec.name);
 }
 
-static void declare_block(struct st_writer *w, const struct state_block *b)
+struct plan {
+    struct safetensors_out *tensor; /* owned */
+    char (*name)[SAFETENSORS_NAME_MAX + 1];
+    int n;
+};
+
+static void plan_fini(struct plan *plan)
 {
-    char name[NAME_MAX_BYTES];
+    free(plan->tensor);
+    free(plan->name);
+}
+
+static enum status plan_init(struct plan *plan, const struct state_block *blocks, int n,
+                             struct err *err)
+{
+    size_t count = 2;
+    for (int i = 0; i < n; i++)
+        count += (size_t)params_count(blocks[i].layout);
+    *plan = (struct plan){.tensor = calloc(count, sizeof *plan->tensor),
+                          .name = calloc(count, sizeof *plan->name)};
+    if (plan->tensor && plan->name)
+        return ST_OK;
+    plan_fini(plan);
+    return err_set(err, ST_NOMEM, "out of memory for a checkpoint of %zu tensors", count);
+}
+
+static void plan_block(struct plan *plan, const struct state_block *b)
+{
     for (int i = 0; i < params_count(b->layout); i++) {
         const struct param *p = params_at(b->layout, i);
-        struct st_tensor t = {.name = name, .dtype = REAL_DTYPE, .dims = p->spec.dims};
-        memcpy(t.dim, p->spec.dim, sizeof p->spec.dim);
-        block_name(name, b, p);
-        st_writer_declare(w, &t);
+        struct safetensors_out *t = &plan->tensor[plan->n];
+        tensor_name(plan->name[plan->n], sizeof plan->name[0], b, p);
+        *t = (struct safetensors_out){.name = plan->name[plan->n],
+                                      .dtype = DTYPE_REAL,
+                                      .from = DTYPE_REAL,
+                                      .dims = p->spec.dims,
+                                      .data = b->data + p->offset};
+        memcpy(t->dim, p->spec.dim, sizeof p->spec.dim);
+        plan->n++;
     }
 }
 
-static enum status write_all(struct st_writer *w, const char *path, const struct state_block *blocks,
-                             int n, const struct structure *st, struct err *err)
+static void plan_bits(struct plan *plan, const char *name, const uint8_t *bits, int n)
 {
-    TRY(st_writer_open(w, path, err));
-    for (int i = 0; i < n; i++) {
-        size_t bytes = (size_t)params_size(blocks[i].layout) * sizeof(real);
-        TRY(st_writer_add(w, blocks[i].data, bytes, err));
-    }
-    if (st) {
-        TRY(st_writer_add(w, st->m, (size_t)st->frame->ngroups, err));
-        TRY(st_writer_add(w, st->s, (size_t)st->frame->ngroups, err));
-    }
-    return ST_OK;
+    plan->tensor[plan->n++] = (struct safetensors_out){
+        .name = name, .dtype = DTYPE_U8, .from = DTYPE_U8, .dims = 1, .dim = {n}, .data = bits};
 }
 
 enum status state_write(const char *path, const struct state_block *blocks, int n,
                         const struct structure *st, const char *json, char ret_sha256[HASH_HEX_SIZE],
-                        int64_t *ret_bytes, struct err *err)
+                        struct err *err)
 {
-    struct st_writer *w;
-    TRY(st_writer_create(&w, err));
-    st_writer_meta(w, "espalier.format", FORMAT);
-    st_writer_meta(w, "espalier.state", json);
+    struct plan plan;
+    TRY(plan_init(&plan, blocks, n, err));
     for (int i = 0; i < n; i++)
-        declare_block(w, &blocks[i]);
+        plan_block(&plan, &blocks[i]);
     if (st) {
-        struct st_tensor t = {.dtype = DTYPE_U8, .dims = 1, .dim = {st->frame->ngroups}};
-        t.name = "structure.m";
-        st_writer_declare(w, &t);
-        t.name = "structure.s";
-        st_writer_declare(w, &t);
+        plan_bits(&plan, "structure.m", st->m, st->frame->ngroups);
+        plan_bits(&plan, "structure.s", st->s, st->frame->ngroups);
     }
-    enum status status = write_all(w, path, blocks, n, st, err);
-    if (status == ST_OK)
-        status = st_writer_finish(w, ret_sha256, ret_bytes, err);
-    st_writer_destroy(w);
+    const struct safetensors_meta meta[] = {{"espalier.format", FORMAT}, {"espalier.state", json}};
+    enum status status = safetensors_write(path, plan.tensor, plan.n, meta, 2, ret_sha256, err);
+    plan_fini(&plan);
     return status;
 }
 
-enum status state_open(struct st_file **ret_file, const char **ret_json, const char *path,
+enum status state_open(struct safetensors **ret_file, const char **ret_json, const char *path,
                        struct err *err)
 {
-    struct st_file *f;
-    TRY(st_file_open(&f, path, err));
-    const char *format = st_file_meta(f, "espalier.format");
-    const char *json = st_file_meta(f, "espalier.state");
+    struct safetensors *f;
+    TRY(safetensors_open(&f, path, err));
+    const char *format = safetensors_metadata(f, "espalier.format");
+    const char *json = safetensors_metadata(f, "espalier.state");
     if (!format || strcmp(format, FORMAT) != 0 || !json) {
         err_set(err, ST_INVALID, "%s is not a training checkpoint of this version (format %s, not %s)",
                 path, format ? format : "unknown", FORMAT);
-        st_file_close(f);
+        safetensors_close(f);
         return ST_INVALID;
     }
     *ret_file = f;
@@ -87,43 +96,28 @@ enum status state_open(struct st_file **ret_file, const char **ret_json, const c
     return ST_OK;
 }
 
-static enum status read_param(const struct st_file *f, const struct state_block *b,
-                              const struct param *p, struct err *err)
+enum status state_read_block(struct safetensors *f, const struct state_block *block, struct err *err)
 {
-    char name[NAME_MAX_BYTES];
-    block_name(name, b, p);
-    int i = st_file_find(f, name);
-    size_t bytes = 0;
-    const void *data = i < 0 ? NULL : st_file_data(f, i, &bytes);
-    if (i < 0 || st_file_at(f, i)->dtype != REAL_DTYPE || bytes != (size_t)p->size * sizeof(real))
-        return err_set(err, ST_INVALID, "the checkpoint has no %s of %lld elements: another model's file?",
-                       name, (long long)p->size);
-    memcpy(b->data + p->offset, data, bytes);
-    return ST_OK;
-}
-
-enum status state_read_block(const struct st_file *f, const struct state_block *block, struct err *err)
-{
-    for (int i = 0; i < params_count(block->layout); i++)
-        TRY(read_param(f, block, params_at(block->layout, i), err));
-    return ST_OK;
-}
-
-enum status state_read_structure(const struct st_file *f, struct structure *st, struct err *err)
-{
-    const char *const names[] = {"structure.m", "structure.s"};
-    uint8_t *const to[] = {st->m, st->s};
-    for (int k = 0; k < 2; k++) {
-        int i = st_file_find(f, names[k]);
-        if (i < 0)
-            return err_set(err, ST_NOT_FOUND, "the checkpoint holds no structure");
-        size_t bytes;
-        const uint8_t *data = st_file_data(f, i, &bytes);
-        if (bytes != (size_t)st->frame->ngroups)
-            return err_set(err, ST_INVALID, "%s has %zu groups, this model has %d", names[k], bytes,
-                           st->frame->ngroups);
-        for (size_t g = 0; g < bytes; g++)
-            to[k][g] = data[g] != 0;
+    char name[SAFETENSORS_NAME_MAX + 1];
+    for (int i = 0; i < params_count(block->layout); i++) {
+        const struct param *p = params_at(block->layout, i);
+        tensor_name(name, sizeof name, block, p);
+        TRY(safetensors_load(f, name, DTYPE_REAL, p->spec.dims, p->spec.dim, block->data + p->offset,
+                             err));
     }
+    return ST_OK;
+}
+
+enum status state_read_structure(struct safetensors *f, struct structure *st, struct err *err)
+{
+    int64_t n = st->frame->ngroups;
+    if (!safetensors_find(f, "structure.m"))
+        return err_set(err, ST_NOT_FOUND, "the checkpoint holds no structure");
+    TRY(safetensors_load(f, "structure.m", DTYPE_U8, 1, &n, st->m, err));
+    TRY(safetensors_load(f, "structure.s", DTYPE_U8, 1, &n, st->s, err));
+    for (int64_t g = 0; g < n; g++)
+        if (st->m[g] > 1 || st->s[g] > 1)
+            return err_set(err, ST_CORRUPT, "the structure's bits of group %lld are neither 0 nor 1",
+                           (long long)g);
     return ST_OK;
 }

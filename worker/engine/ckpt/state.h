@@ -21,14 +21,14 @@ struct state_block {
 /* st may be NULL. Atomic: after a failure the path holds what it held. */
 enum status state_write(const char *path, const struct state_block *blocks, int n,
                         const struct structure *st, const char *json, char ret_sha256[HASH_HEX_SIZE],
-                        int64_t *ret_bytes, struct err *err);
+                        struct err *err);
 
 /* Opening checks the format; the JSON is borrowed from the file. */
-enum status state_open(struct st_file **ret_file, const char **ret_json, const char *path,
+enum status state_open(struct safetensors **ret_file, const char **ret_json, const char *path,
                        struct err *err);
 /* Every parameter of the table must be there with its size, else ST_INVALID names it: another model's file. */
-enum status state_read_block(const struct st_file *f, const struct state_block *block, struct err *err);
+enum status state_read_block(struct safetensors *f, const struct state_block *block, struct err *err);
 /* ST_NOT_FOUND if the file holds no structure; sizes must match the structure's frame. */
-enum status state_read_structure(const struct st_file *f, struct structure *st, struct err *err);
+enum status state_read_structure(struct safetensors *f, struct structure *st, struct err *err);
 
 #endif

@@ -1,0 +1,251 @@
+/* run.c - see run.h: creation, agreement between ranks, stop requests, notes, progress. */
+#include "run/run.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ARENA_MAX ((size_t)1 << 40)
+
+const char *stage_name(enum stage s)
+{
+#define X(id, name) name,
+    static const char *const names[] = {STAGE_LIST(X)};
+#undef X
+    return s < STAGE_COUNT ? names[s] : "end";
+}
+
+#define PLAN(p)                                                                                    \
+    (struct phase_plan){job->p##_steps,   job->p##_warmup_steps, job->p##_lr,       job->p##_lr_vision, \
+                        job->p##_lr_text, job->p##_drop_at,      job->p##_schedule, job->p##_data}
+struct phase_plan phase_plan_of(const struct jobfile *job, enum stage s)
+{
+    switch (s) {
+    case STAGE_WARMUP:
+        return PLAN(warmup);
+    case STAGE_PRETRAIN:
+        return PLAN(pretrain);
+    case STAGE_TASK:
+        return PLAN(task);
+    case STAGE_CONTROL:
+        return PLAN(control);
+    case STAGE_SEARCH:
+        return PLAN(search);
+    case STAGE_FINETUNE:
+        return PLAN(finetune);
+    default:
+        return (struct phase_plan){0};
+    }
+}
+#undef PLAN
+
+static int64_t planned_steps(const struct jobfile *job)
+{
+    int64_t sum = 0;
+    for (int s = 0; s < STAGE_COUNT; s++)
+        sum += phase_plan_of(job, s).steps;
+    return sum;
+}
+
+/* ---- creation -------------------------------------------------------------------------------------- */
+
+static enum status open_report(struct run *r, struct err *err)
+{
+    if (!run_root(r))
+        return ST_OK;
+    char *spool = job_folder_path(r->folder, "spool");
+    char file[4096];
+    snprintf(file, sizeof file, "%s/attempt-%d", spool ? spool : "", r->folder->attempt);
+    enum status st = spool ? file_mkdirs(spool, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
+    const struct report_options options = {
+        .address = r->folder->report_address,
+        .job_id = r->folder->job_id ? r->folder->job_id : "0",
+        .attempt = (uint32_t)r->folder->attempt,
+        .token = r->folder->token,
+        .version = ESPALIER_VERSION,
+        .spool_path = file,
+    };
+    if (st == ST_OK)
+        st = report_open(&r->report, &options, err);
+    free(spool);
+    return st;
+}
+
+static enum status open_engine(struct run *r, struct err *err)
+{
+    struct frame_options options;
+    jobfile_model_shape(r->job, &r->shape);
+    jobfile_frame_options(r->job, &options);
+    TRY(model_shape_check(&r->shape, err));
+    TRY(model_shape_frame(&r->shape, &options, &r->frame, err));
+    TRY(structure_create(&r->structure, r->frame, err));
+    backend_set_threads((int)r->job->resources_threads);
+    r->backend = backend_find("cpu");
+    TRY(ctx_create(&r->cx, r->backend, ARENA_MAX, err));
+    return corpus_open(&r->corpus, r->job, (int)r->shape.image, run_root(r), err);
+}
+
+enum status run_create(struct run **ret_run, struct job_folder *folder, struct comm *comm,
+                       struct err *err)
+{
+    struct run *r = calloc(1, sizeof *r);
+    if (!r)
+        return err_set(err, ST_NOMEM, "out of memory starting the job");
+    r->folder = folder;
+    r->job = folder->job;
+    r->comm = comm;
+    r->state.frozen_at = -1;
+    r->state.kept = 1;
+    r->state.sampled = 1;
+    r->result = json_object_new_object();
+    enum status st = open_report(r, err);
+    if (st == ST_OK)
+        st = open_engine(r, err);
+    st = run_agree(r, st, err);
+    *ret_run = r; /* also on failure: the caller reports through it, then destroys it */
+    return st;
+}
+
+void run_destroy(struct run *r)
+{
+    if (!r)
+        return;
+    report_close(r->report);
+    json_object_put(r->result);
+    adamw_destroy(r->hyper_opt);
+    hypernet_destroy(r->hyper);
+    adamw_destroy(r->opt);
+    if (r->ema)
+        r->backend->memory->release(r->ema);
+    model_destroy(r->model);
+    structure_destroy(r->structure);
+    frame_destroy(r->frame);
+    corpus_close(r->corpus);
+    ctx_destroy(r->cx);
+    free(r);
+}
+
+/* ---- agreement and stop ------------------------------------------------------------------------------ */
+
+enum status run_agree(struct run *r, enum status st, struct err *err)
+{
+    struct comm *c = r->comm;
+    double failed[2] = {st != ST_OK, st != ST_OK ? ldexp(1, -c->rank % 1000) : 0};
+    c->sum_double(c, failed, 2);
+    if (failed[0] == 0)
+        return ST_OK;
+    /* The largest power of two in the sum is the lowest rank that failed (of any thousand). */
+    int root = -(int)floor(log2(failed[1]));
+    struct err shared = err && st != ST_OK ? *err : (struct err){st, "a rank failed"};
+    c->broadcast(c, &shared, sizeof shared, root);
+    if (err && st == ST_OK)
+        err_set(err, shared.code, "rank %d: %s", root, shared.text);
+    return st != ST_OK ? st : shared.code;
+}
+
+static volatile sig_atomic_t sigterm_seen;
+
+static void on_sigterm(int signal)
+{
+    (void)signal;
+    sigterm_seen = 1;
+}
+
+void run_catch_sigterm(void)
+{
+    struct sigaction action = {.sa_handler = on_sigterm, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool run_stop_wanted(struct run *r)
+{
+    char reason[REPORT_REASON_MAX];
+    return sigterm_seen || (r->report && report_stop_requested(r->report, reason));
+}
+
+/* ---- what the coordinator is told ---------------------------------------------------------------------- */
+
+void run_note(struct run *r, enum report_severity severity, const char *fmt, ...)
+{
+    if (!run_root(r))
+        return;
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    log_at(severity == REPORT_ERROR ? LOG_ERROR : severity == REPORT_WARNING ? LOG_WARN : LOG_INFO, "%s",
+           text);
+    if (r->report)
+        report_note(r->report, severity, text, NULL);
+}
+
+void run_metric(struct run *r, const char *name, double value, const char *unit)
+{
+    if (!run_root(r))
+        return;
+    log_info("metric %s = %.6g %s", name, value, unit);
+    if (r->report && isfinite(value))
+        report_metric(r->report, name, value, unit, (uint64_t)r->state.total_step, NULL);
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median_step_seconds(const struct run *r)
+{
+    double sorted[32];
+    int n = r->steps_timed < 32 ? (int)r->steps_timed : 32;
+    if (n == 0)
+        return 0;
+    memcpy(sorted, r->step_seconds, sizeof(double) * (size_t)n);
+    qsort(sorted, (size_t)n, sizeof(double), compare_doubles);
+    return sorted[n / 2];
+}
+
+void run_time_step(struct run *r, double seconds)
+{
+    r->step_seconds[r->steps_timed++ % 32] = seconds;
+}
+
+void run_progress(struct run *r, const struct phase_plan *plan, double loss)
+{
+    if (!run_root(r))
+        return;
+    int64_t total = planned_steps(r->job);
+    double step_seconds = median_step_seconds(r);
+    const struct report_progress p = {
+        .phase = stage_name(r->state.stage),
+        .step = (uint64_t)r->state.step,
+        .steps = (uint64_t)plan->steps,
+        .total_step = (uint64_t)r->state.total_step,
+        .total_steps = (uint64_t)total,
+        .loss = loss,
+        .params_kept = r->state.kept,
+        .params_target = r->job->search_steps ? r->job->method_target : 0,
+        .step_seconds = step_seconds,
+        .eta_seconds = step_seconds > 0 ? step_seconds * (double)(total - r->state.total_step) : -1,
+    };
+    log_info("%s %lld/%lld loss %.4f kept %.3f %.0f ms/step", p.phase, (long long)p.step,
+             (long long)p.steps, p.loss, p.params_kept, 1e3 * p.step_seconds);
+    if (r->report)
+        report_progress(r->report, &p, NULL);
+}
+
+void run_book_time(struct run *r)
+{
+    int64_t now = clock_mono_ns();
+    if (r->state.stage < STAGE_COUNT)
+        r->state.seconds[r->state.stage] += 1e-9 * (double)(now - r->stage_entered_ns);
+    r->stage_entered_ns = now;
+}

@@ -1,0 +1,317 @@
+/* search.c - weights and structure in turn (method.md 6).
+ *
+ * Every step is a weight step; every K-th is followed by a hypernetwork step on held-out data and a read-out. At the
+ * freeze the structure is read out once by bisection and stands; from then on the pull draws the weights
+ * towards it.
+ */
+#include "run/run.h"
+
+#include "base/clock.h"
+#include "engine/op/op.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- read-outs ---------------------------------------------------------------------------------------- */
+
+static enum status report_structure_version(struct run *r, struct err *err)
+{
+    struct structure_count count;
+    structure_count(r->structure, &count);
+    r->state.kept = count.kept;
+    r->state.version++;
+    if (!run_root(r))
+        return ST_OK;
+    struct buf json;
+    buf_init(&json, 16u << 20);
+    structure_write_json(r->structure, &json);
+    char name[64];
+    snprintf(name, sizeof name, "structure/%06d.json", r->state.version);
+    char *folder = job_folder_path(r->folder, "structure"), *path = job_folder_path(r->folder, name);
+    enum status st = folder && path ? file_mkdirs(folder, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
+    if (st == ST_OK)
+        st = file_write_atomic(path, buf_str(&json), json.len, 0600, err);
+    const struct report_structure record = {
+        .total_step = (uint64_t)r->state.total_step,
+        .params_kept = count.kept,
+        .pruned = count.groups ? (double)count.pruned / count.groups : 0,
+        .shared = count.text_groups ? (double)count.shared / count.text_groups : 0,
+        .json = buf_str(&json),
+    };
+    if (st == ST_OK && r->report)
+        report_structure(r->report, &record, NULL);
+    free(folder);
+    free(path);
+    buf_fini(&json);
+    return st;
+}
+
+/* Takes the newest read-out; a version is what differs from the last. */
+static enum status read_out(struct run *r, struct structure *next, struct err *err)
+{
+    enum status st = ST_OK;
+    if (!structure_equal(next, r->structure) || r->state.version == 0) {
+        structure_copy(r->structure, next);
+        st = report_structure_version(r, err);
+    }
+    return run_agree(r, st, err);
+}
+
+struct scores {
+    double *m, *own;
+};
+
+static void scores_fini(struct scores *s)
+{
+    free(s->m);
+    free(s->own);
+}
+
+static enum status scores_init(struct scores *s, struct run *r, struct err *err)
+{
+    size_t n = (size_t)r->frame->ngroups;
+    *s = (struct scores){calloc(n, sizeof(double)), calloc(n, sizeof(double))};
+    enum status st = s->m && s->own ? hypernet_scores(r->hyper, r->cx, s->m, s->own, err)
+                                    : err_set(err, ST_NOMEM, "out of memory for a read-out");
+    if (st != ST_OK)
+        scores_fini(s);
+    return st;
+}
+
+static enum status soft_read_out(struct run *r, struct err *err)
+{
+    struct scores scores;
+    struct structure *next;
+    TRY(structure_create(&next, r->frame, err));
+    enum status st = scores_init(&scores, r, err);
+    if (st == ST_OK) {
+        hypernet_read(r->frame, scores.m, scores.own, next);
+        st = read_out(r, next, err);
+        scores_fini(&scores);
+    }
+    structure_destroy(next);
+    return st;
+}
+
+/* ---- the hypernetwork's step ------------------------------------------------------------------------------ */
+
+static void freeze_weights(struct run *r, bool frozen)
+{
+    for (int g = 0; g < PARAM_HYPER; g++)
+        params_freeze(model_params(r->model), (enum param_group)g, frozen);
+}
+
+static enum status hyper_micro(struct run *r, const struct batch *batch, double share, double *ret_kept,
+                               struct err *err)
+{
+    const struct ctx_config cfg = {.record = true,
+                                   .seed = (uint64_t)r->job->train_seed,
+                                   .step = (uint64_t)r->state.hyper_steps,
+                                   .sample0 = batch->sample0};
+    ctx_begin(r->cx, &cfg);
+    struct hypernet_sample sample = hypernet_draw(r->cx, r->hyper);
+    bool soft = r->job->method_mask == MASK_SOFT;
+    binding_use_soft(model_binding(r->model), soft ? sample.m_soft : sample.m_hard,
+                     soft ? sample.s_soft : sample.s_hard);
+    struct model_losses losses;
+    double params = 0;
+    struct tensor *terms[2];
+    terms[0] = model_loss(r->cx, r->model, batch, &losses);
+    terms[1] = hypernet_budget(r->cx, r->hyper, &sample, r->job->method_target, &params);
+    /* R is the same on every rank and micro-batch; their shares add up to one. */
+    const double weight[2] = {1, r->job->method_lambda * share};
+    ctx_backward(r->cx, op_weighted_sum(r->cx, terms, weight, 2));
+    *ret_kept = params / (double)r->frame->total;
+    return ctx_finish(r->cx, err);
+}
+
+static enum status hyper_gradient(struct run *r, double *ret_bad, double *ret_kept, struct err *err)
+{
+    params_zero_grads(hypernet_params(r->hyper));
+    int64_t micros = loader_micros(r->held_out);
+    double share = 1.0 / (double)(micros * r->comm->size);
+    for (int64_t m = 0; m < micros; m++) {
+        const struct batch *batch;
+        TRY(loader_batch(r->held_out, r->state.hyper_steps, m, &batch, err));
+        enum status st = hyper_micro(r, batch, share, ret_kept, err);
+        if (st == ST_NUMERIC)
+            *ret_bad += 1;
+        else if (st != ST_OK)
+            return st;
+    }
+    return ST_OK;
+}
+
+static enum status hyper_step(struct run *r, struct err *err)
+{
+    int64_t started = clock_mono_ns();
+    double bad = 0;
+    freeze_weights(r, true);
+    enum status st = hyper_gradient(r, &bad, &r->state.sampled, err);
+    freeze_weights(r, false);
+    binding_use_own(model_binding(r->model));
+    TRY(run_agree(r, st, err));
+    struct params *p = hypernet_params(r->hyper);
+    r->comm->sum_float(r->comm, params_grads(p), params_size(p));
+    r->comm->sum_double(r->comm, &bad, 1);
+    double norm = grad_norm(r->backend, p);
+    if (bad == 0 && isfinite(norm)) {
+        struct adamw_config cfg = adamw_defaults;
+        cfg.lr[PARAM_HYPER] = r->job->method_hyper_lr;
+        cfg.weight_decay = r->job->method_hyper_decay;
+        adamw_step(r->hyper_opt, p, &cfg, clip_scale(norm, r->job->method_hyper_clip));
+    } else {
+        run_note(r, REPORT_WARNING, "hypernetwork step %lld had a loss of NaN or Inf and is skipped",
+                 (long long)r->state.hyper_steps);
+    }
+    r->state.hyper_steps++;
+    st = soft_read_out(r, err);
+    r->state.hyper_seconds += 1e-9 * (double)(clock_mono_ns() - started);
+    return st;
+}
+
+/* ---- freeze and pull ------------------------------------------------------------------------------------------ */
+
+static bool time_to_freeze(const struct run *r, const struct phase_plan *plan)
+{
+    const struct jobfile *job = r->job;
+    double at = (double)r->state.step / (double)plan->steps;
+    if (r->state.frozen_at >= 0 || at < job->method_freeze_at)
+        return false;
+    return r->state.sampled <= 1.05 * job->method_target || at >= job->method_freeze_latest;
+}
+
+static void report_alignment(struct run *r, const char *when)
+{
+    struct align_report a;
+    char name[64];
+    align_measure(model_params(r->model), r->structure, &a);
+    snprintf(name, sizeof name, "align.%s.r_align", when);
+    run_metric(r, name, a.r_align, "");
+    snprintf(name, sizeof name, "align.%s.zero_norm", when);
+    run_metric(r, name, a.zero_norm, "");
+    snprintf(name, sizeof name, "align.%s.pair_norm", when);
+    run_metric(r, name, a.pair_norm, "");
+}
+
+static enum status freeze(struct run *r, struct err *err)
+{
+    struct scores scores;
+    struct structure *next;
+    double threshold;
+    int64_t target = (int64_t)(r->job->method_target * (double)r->frame->total);
+    TRY(structure_create(&next, r->frame, err));
+    enum status st = scores_init(&scores, r, err);
+    if (st == ST_OK) {
+        st = structure_bisect(next, scores.m, scores.own, target, &threshold, err);
+        scores_fini(&scores);
+    }
+    st = run_agree(r, st, err);
+    if (st == ST_OK)
+        st = read_out(r, next, err);
+    structure_destroy(next);
+    if (st != ST_OK)
+        return st;
+    r->state.frozen_at = r->state.step;
+    run_note(r, REPORT_INFO, "structure frozen at step %lld: %.1f %% of the parameters are kept (target %.1f %%, "
+             "last sample %.1f %%)", (long long)r->state.step, 100 * r->state.kept, 100 * r->job->method_target,
+             100 * r->state.sampled);
+    report_alignment(r, "freeze");
+    return ST_OK;
+}
+
+/* Geometric from gamma_start to gamma_end over gamma_ramp of what is left after the freeze. */
+static double pull_strength(const struct run *r, const struct phase_plan *plan)
+{
+    const struct jobfile *job = r->job;
+    double span = job->method_gamma_ramp * (double)(plan->steps - r->state.frozen_at);
+    double part = span > 0 ? (double)(r->state.step - r->state.frozen_at) / span : 1;
+    if (job->method_gamma_start <= 0)
+        return job->method_gamma_end * fmin(part, 1);
+    return job->method_gamma_start * pow(job->method_gamma_end / job->method_gamma_start, fmin(part, 1));
+}
+
+/* The option `gradient`: R_align's gradient joins the clipped one of L_task. */
+static enum status pull_gradient(struct run *r, const struct phase_plan *plan, struct err *err)
+{
+    if (r->state.frozen_at < 0 || r->job->method_align_step != ALIGN_GRADIENT)
+        return ST_OK;
+    const struct ctx_config cfg = {.record = true, .seed = (uint64_t)r->job->train_seed};
+    ctx_begin(r->cx, &cfg);
+    struct tensor *loss = align_loss(r->cx, model_params(r->model), r->structure, pull_strength(r, plan),
+                                     r->job->method_align_source == ALIGN_BOTH);
+    if (loss)
+        ctx_backward(r->cx, loss);
+    return ctx_finish(r->cx, err);
+}
+
+static enum status before_step(struct run *r, const struct phase_plan *plan, struct err *err)
+{
+    if (time_to_freeze(r, plan))
+        TRY(freeze(r, err));
+    struct binding *b = model_binding(r->model);
+    if (r->job->method_masked_weight_step && r->state.version > 0)
+        binding_use_bits(b, r->structure);
+    else
+        binding_use_own(b);
+    return ST_OK;
+}
+
+static enum status after_step(struct run *r, const struct phase_plan *plan, const struct step_result *step,
+                              struct err *err)
+{
+    const struct jobfile *job = r->job;
+    if (r->state.frozen_at >= 0) {
+        if (job->method_align_step == ALIGN_PROXIMAL)
+            align_pull(model_params(r->model), r->structure, step->lr, pull_strength(r, plan),
+                       job->method_align_source == ALIGN_BOTH);
+        return ST_OK;
+    }
+    int64_t done = r->state.step + 1;
+    if (done < (int64_t)(job->method_warm * (double)plan->steps) || done % job->method_every != 0)
+        return ST_OK;
+    return hyper_step(r, err);
+}
+
+/* ---- the stage -------------------------------------------------------------------------------------------------- */
+
+static enum status open_search(struct run *r, struct err *err)
+{
+    if (!r->hyper && r->state.frozen_at < 0)
+        TRY(run_fresh_hypernet(r, err));
+    struct phase_plan plan = phase_plan_of(r->job, STAGE_SEARCH);
+    return corpus_loader(&r->held_out, r->corpus, r->job, &r->shape, r->comm, plan.data,
+                         (uint32_t)STAGE_COUNT, LOADER_HOLDOUT, err);
+}
+
+/* The hypernetwork's share of the search's time is a result. */
+static void finish_search(struct run *r)
+{
+    struct align_report a;
+    run_book_time(r);
+    double share = r->state.hyper_seconds / fmax(r->state.seconds[STAGE_SEARCH], 1e-9);
+    run_metric(r, "search.hypernet_share", share, "fraction");
+    json_object_object_add(r->result, "hypernet_share", json_object_new_double(share));
+    json_object_object_add(r->result, "structure_versions", json_object_new_int(r->state.version));
+    align_measure(model_params(r->model), r->structure, &a);
+    report_alignment(r, "end");
+    run_note(r, REPORT_INFO, "search ended: %d read-outs, the hypernetwork took %.1f %% of the time, R_align %.3g",
+             r->state.version, 100 * share, a.r_align);
+}
+
+enum status stage_search(struct run *r, struct err *err)
+{
+    const struct train_hooks hooks = {.loss = model_loss,
+                                      .before = before_step,
+                                      .pull_gradient = pull_gradient,
+                                      .after = after_step};
+    TRY(run_agree(r, open_search(r, err), err));
+    enum status st = train_stage(r, &hooks, err);
+    loader_destroy(r->held_out);
+    r->held_out = NULL;
+    binding_use_own(model_binding(r->model));
+    if (st == ST_OK)
+        finish_search(r);
+    return st;
+}

@@ -1,0 +1,113 @@
+/* step.c - one weight step over the global batch: every rank its share, gradients summed, one update.
+ *
+ * All ranks see the same sums, so all take the same decision: apply, skip (NaN or Inf), or stop.
+ */
+#include "run/run.h"
+
+#include "engine/op/op.h"
+
+#include <math.h>
+
+enum { SUM_TOTAL, SUM_CE, SUM_BBOX, SUM_GIOU, SUM_CONTRAST, SUM_COSINE, SUM_BAD, SUM_STOP, SUMS };
+
+static void add_losses(double *sums, const struct model_losses *l, double weight, double share)
+{
+    sums[SUM_TOTAL] += weight * l->total;
+    sums[SUM_CE] += weight * l->ce;
+    sums[SUM_BBOX] += weight * l->bbox;
+    sums[SUM_GIOU] += weight * l->giou;
+    sums[SUM_CONTRAST] += weight * l->contrast;
+    sums[SUM_COSINE] += share * l->query_cosine;
+}
+
+/* Forward and backward of one micro-batch. A loss that is NaN marks the step as bad; it is no failure. */
+static enum status micro_batch(struct run *r, const struct batch *batch, loss_f loss, double *sums,
+                               struct err *err)
+{
+    if (batch->B == 0)
+        return ST_OK;
+    const struct ctx_config cfg = {.train = true,
+                                   .record = true,
+                                   .seed = (uint64_t)r->job->train_seed,
+                                   .step = (uint64_t)r->state.total_step,
+                                   .sample0 = batch->sample0};
+    struct model_losses l = {0};
+    double share = (double)batch->B / (double)r->job->train_batch;
+    /* The warm-up's loss is a mean over this micro-batch; the others are already divided by the global boxes. */
+    double weight = loss == model_warmup_loss ? share : 1;
+    ctx_begin(r->cx, &cfg);
+    struct tensor *out = op_scale(r->cx, loss(r->cx, r->model, batch, &l), weight);
+    ctx_backward(r->cx, out);
+    struct err local;
+    enum status st = ctx_finish(r->cx, &local);
+    if (st == ST_NUMERIC) {
+        sums[SUM_BAD] += 1;
+        return ST_OK;
+    }
+    if (st != ST_OK)
+        return err_set(err, st, "%s", local.text);
+    add_losses(sums, &l, weight, share);
+    return ST_OK;
+}
+
+static enum status forward_backward(struct run *r, struct loader *loader, loss_f loss, double *sums,
+                                    struct err *err)
+{
+    params_zero_grads(model_params(r->model));
+    for (int64_t m = 0; m < loader_micros(loader); m++) {
+        const struct batch *batch;
+        TRY(loader_batch(loader, r->state.step, m, &batch, err));
+        TRY(micro_batch(r, batch, loss, sums, err));
+    }
+    return ST_OK;
+}
+
+static void learning_rates(double *lr, const struct run *r, const struct phase_plan *plan)
+{
+    double f = plan->lr * schedule_factor(plan->schedule, r->state.step, plan->steps,
+                                          plan->warmup_steps, plan->drop_at);
+    lr[PARAM_VISION] = f * plan->lr_vision;
+    lr[PARAM_TEXT] = f * plan->lr_text;
+    lr[PARAM_REST] = f;
+    lr[PARAM_HYPER] = 0;
+}
+
+/* The update; the gradient is brought to the clip limit first, so that a pull can join it unclipped. */
+static enum status apply(struct run *r, const struct phase_plan *plan, const struct train_hooks *hooks,
+                         double norm, double *lr, struct err *err)
+{
+    struct params *p = model_params(r->model);
+    struct adamw_config cfg = adamw_defaults;
+    double scale = clip_scale(norm, r->job->train_clip);
+    if (hooks->pull_gradient) {
+        real *g = params_grads(p);
+        for (int64_t i = 0; i < params_size(p); i++)
+            g[i] *= (real)scale;
+        scale = 1;
+        TRY(hooks->pull_gradient(r, plan, err));
+    }
+    learning_rates(lr, r, plan);
+    for (int g = 0; g < PARAM_GROUPS; g++)
+        cfg.lr[g] = lr[g];
+    cfg.weight_decay = r->job->train_weight_decay;
+    adamw_step(r->opt, p, &cfg, scale);
+    double decay = ema_decay(r->job->train_ema, r->state.step);
+    ema_update(r->backend, r->ema, params_values(p), params_size(p), decay);
+    return ST_OK;
+}
+
+enum status weight_step(struct run *r, struct loader *loader, const struct phase_plan *plan,
+                        const struct train_hooks *hooks, struct step_result *ret, struct err *err)
+{
+    double sums[SUMS] = {[SUM_STOP] = run_stop_wanted(r)};
+    TRY(run_agree(r, forward_backward(r, loader, hooks->loss, sums, err), err));
+    struct params *p = model_params(r->model);
+    r->comm->sum_float(r->comm, params_grads(p), params_size(p));
+    r->comm->sum_double(r->comm, sums, SUMS);
+    double norm = grad_norm(r->backend, p);
+    ret->losses = (struct model_losses){sums[SUM_TOTAL], sums[SUM_CE],       sums[SUM_BBOX],
+                                        sums[SUM_GIOU],  sums[SUM_CONTRAST], sums[SUM_COSINE]};
+    ret->stop = sums[SUM_STOP] > 0;
+    ret->skipped = sums[SUM_BAD] > 0 || !isfinite(norm);
+    return ret->skipped ? ST_OK : apply(r, plan, hooks, norm, ret->lr, err);
+}

@@ -1,0 +1,147 @@
+/* train.c - the loop around weight steps, the same for every stage that trains. */
+#include "run/run.h"
+
+#include "base/clock.h"
+
+#define COLLAPSE_COSINE 0.99
+#define COLLAPSE_LOSSES 3 /* reports in a row */
+
+/* NaN or Inf: the step changed nothing. It is named; too many in a row end the job with the last good checkpoint. */
+static enum status guard_numbers(struct run *r, const struct step_result *step, struct err *err)
+{
+    if (!step->skipped) {
+        r->state.nan_row = 0;
+        return ST_OK;
+    }
+    r->state.skipped++;
+    r->state.nan_row++;
+    run_note(r, REPORT_WARNING,
+             "%s step %lld: the loss or its gradient is NaN or Inf; the step is skipped (%d in a row)",
+             stage_name(r->state.stage), (long long)r->state.step, r->state.nan_row);
+    if (r->state.nan_row < r->job->train_nan_limit)
+        return ST_OK;
+    return err_set(err, ST_NUMERIC,
+                   "%d steps in a row had a loss of NaN or Inf (train.nan_limit); lower phases.%s.lr or "
+                   "train.clip; the last good checkpoint is kept",
+                   r->state.nan_row, stage_name(r->state.stage));
+}
+
+static enum status guard_collapse(struct run *r, const struct step_result *step, int *row, struct err *err)
+{
+    bool alike = step->losses.query_cosine > COLLAPSE_COSINE;
+    *row = alike ? *row + 1 : 0;
+    if (r->job->train_on_collapse == COLLAPSE_IGNORE || *row != COLLAPSE_LOSSES)
+        return ST_OK;
+    run_note(r, REPORT_WARNING,
+             "%s step %lld: all queries answer alike (mean cosine %.4f): the model has collapsed. Train on "
+             "captions that name every object first, or lower the learning rate",
+             stage_name(r->state.stage), (long long)r->state.step, step->losses.query_cosine);
+    if (r->job->train_on_collapse == COLLAPSE_STOP)
+        return err_set(err, ST_NUMERIC, "the model has collapsed at step %lld (train.on_collapse: stop)",
+                       (long long)r->state.step);
+    return ST_OK;
+}
+
+static enum status report_step(struct run *r, const struct phase_plan *plan,
+                               const struct step_result *step, int *collapse_row, struct err *err)
+{
+    if (r->state.step % r->job->train_log_every != 0 && r->state.step != plan->steps)
+        return ST_OK;
+    run_progress(r, plan, step->losses.total);
+    if (r->state.stage == STAGE_WARMUP)
+        return ST_OK;
+    run_metric(r, "loss.ce", step->losses.ce, "");
+    run_metric(r, "loss.bbox", step->losses.bbox, "");
+    run_metric(r, "loss.giou", step->losses.giou, "");
+    run_metric(r, "loss.contrast", step->losses.contrast, "");
+    return guard_collapse(r, step, collapse_row, err);
+}
+
+static enum status stop_here(struct run *r, struct err *err)
+{
+    TRY(run_checkpoint(r, err));
+    return err_set(err, ST_CANCELLED, "stopped on request at %s step %lld; a checkpoint is written",
+                   stage_name(r->state.stage), (long long)r->state.step);
+}
+
+static enum status one_step(struct run *r, struct loader *loader, const struct phase_plan *plan,
+                            const struct train_hooks *hooks, int *collapse_row, struct err *err)
+{
+    int64_t started = clock_mono_ns();
+    struct step_result step = {0};
+    if (hooks->before)
+        TRY(hooks->before(r, plan, err));
+    TRY(weight_step(r, loader, plan, hooks, &step, err));
+    if (hooks->after && !step.skipped)
+        TRY(hooks->after(r, plan, &step, err));
+    r->state.step++;
+    r->state.total_step++;
+    run_time_step(r, 1e-9 * (double)(clock_mono_ns() - started));
+    TRY(guard_numbers(r, &step, err));
+    TRY(report_step(r, plan, &step, collapse_row, err));
+    if (step.stop)
+        return stop_here(r, err);
+    if (r->state.step % r->job->train_checkpoint_every == 0 && r->state.step < plan->steps &&
+        !step.skipped)
+        return run_checkpoint(r, err);
+    return ST_OK;
+}
+
+enum status train_stage(struct run *r, const struct train_hooks *hooks, struct err *err)
+{
+    struct phase_plan plan = phase_plan_of(r->job, r->state.stage);
+    struct loader *loader = NULL;
+    if (r->state.step >= plan.steps)
+        return ST_OK;
+    enum status st = corpus_loader(&loader, r->corpus, r->job, &r->shape, r->comm, plan.data,
+                                   (uint32_t)r->state.stage,
+                                   r->state.stage == STAGE_SEARCH ? LOADER_TRAIN : LOADER_ALL, err);
+    if (st == ST_OK && !r->opt)
+        st = run_fresh_optimiser(r, err);
+    st = run_agree(r, st, err);
+    int collapse_row = 0;
+    while (st == ST_OK && r->state.step < plan.steps)
+        st = one_step(r, loader, &plan, hooks, &collapse_row, err);
+    loader_destroy(loader);
+    return st;
+}
+
+/* ---- the stages that only train ----------------------------------------------------------------------- */
+
+enum status stage_warmup(struct run *r, struct err *err)
+{
+    const struct train_hooks hooks = {.loss = model_warmup_loss};
+    TRY(train_stage(r, &hooks, err));
+    return run_agree(r, run_remodel(r, false, false, err), err);
+}
+
+enum status stage_dense_training(struct run *r, struct err *err)
+{
+    const struct train_hooks hooks = {.loss = model_loss};
+    return train_stage(r, &hooks, err);
+}
+
+enum status stage_dense(struct run *r, struct err *err)
+{
+    TRY(evaluate_model(r, "dense", NULL, err));
+    return run_save_dense(r, err);
+}
+
+enum status stage_control(struct run *r, struct err *err)
+{
+    const struct train_hooks hooks = {.loss = model_loss};
+    TRY(train_stage(r, &hooks, err));
+    TRY(evaluate_model(r, "dense_more", NULL, err));
+    return run_load_dense(r, err);
+}
+
+enum status stage_finetune(struct run *r, struct err *err)
+{
+    const struct train_hooks hooks = {.loss = model_loss};
+    return train_stage(r, &hooks, err);
+}
+
+enum status stage_evaluate(struct run *r, struct err *err)
+{
+    return evaluate_model(r, "compressed", r->state.hardened ? r->structure : NULL, err);
+}
