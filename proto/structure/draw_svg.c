@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_WIDTH 1040
+#define PAGE_WIDTH 1120
 #define MARGIN 40
-#define TOP 150 /* title, totals, legend */
+#define TOP 158 /* title, totals, legend */
 #define LAYER_HEIGHT 46
 #define BAR_WIDTH 300
 #define BAR_HEIGHT 13
 #define LABEL_WIDTH 62 /* layer number and part, left of the bar */
-#define COUNT_WIDTH 60 /* "201/384", right of it */
+#define COUNT_WIDTH 80 /* "201/384", right of it */
 #define PANEL_WIDTH (LABEL_WIDTH + BAR_WIDTH + COUNT_WIDTH)
 #define CELLS_MAX 48 /* groups drawn one by one */
 #define ARC_REACH 26 /* curves inside the text backbone stay this near to it */
@@ -106,13 +106,13 @@ static void put_link(const struct sheet *sh, int owner, int user, int groups)
     const struct site *from = &sh->st->frame->site[owner], *to = &sh->st->frame->site[user];
     bool cross = from->side != to->side;
     double x0 = panel_left(from->side) + PANEL_WIDTH, y0 = site_y(sh, from), y1 = site_y(sh, to);
-    double x1 = cross ? panel_left(to->side) + 6 : x0;
-    double bend0 = cross ? (x0 + x1) / 2 : x0 + ARC_REACH, bend1 = cross ? bend0 : bend0;
+    double x1 = cross ? panel_left(to->side) : x0;
+    double bend = cross ? (x0 + x1) / 2 : x0 + ARC_REACH;
     buf_printf(sh->out,
                "<path d=\"M%.1f %.1f C%.1f %.1f %.1f %.1f %.1f %.1f\" fill=\"none\" stroke=\"%s\" "
                "stroke-width=\"%.2f\" stroke-opacity=\"0.55\" stroke-linecap=\"round\">"
                "<title>%s: %d of %d groups from %s</title></path>\n",
-               x0, y0, bend0, y0, bend1, y1, x1, y1, fill[cross ? LOOK_VISION : LOOK_BASE],
+               x0, y0, bend, y0, bend, y1, x1, y1, fill[cross ? LOOK_VISION : LOOK_BASE],
                0.8 + 5.2 * groups / to->groups, to->name, groups, to->groups, from->name);
 }
 
@@ -157,23 +157,21 @@ static void put_head(const struct sheet *sh, const char *title)
     structure_count(sh->st, &c);
     buf_printf(sh->out, "<text x=\"%d\" y=\"46\" class=\"title\">", MARGIN);
     put_text(sh->out, title && *title ? title : "Structure");
-    buf_printf(
-        sh->out,
-        "</text>\n<text x=\"%d\" y=\"74\" class=\"note\">%.1f %% of the whole model kept: %s "
-        "of %s parameters",
-        MARGIN, 100 * c.kept, draw_number(a, c.whole), draw_number(b, c.dense_whole));
-    buf_printf(sh->out, "; backbones %.1f %%. ",
-               100.0 * (double)c.backbones / (double)c.dense_backbones);
+    buf_printf(sh->out, "</text>\n<text x=\"%d\" y=\"74\" class=\"note\">", MARGIN);
+    buf_printf(sh->out, "%.1f %% of the whole model kept: %s of %s parameters.", 100 * c.kept,
+               draw_number(a, c.whole), draw_number(b, c.dense_whole));
+    buf_printf(sh->out, " Backbones: %.1f %%.</text>\n<text x=\"%d\" y=\"94\" class=\"note\">",
+               100.0 * (double)c.backbones / (double)c.dense_backbones, MARGIN);
     buf_printf(sh->out, "%s of %s groups pruned", draw_number(a, c.pruned),
                draw_number(b, c.groups));
-    buf_printf(sh->out, ", %s of %s text groups shared.</text>\n", draw_number(a, c.shared),
+    buf_printf(sh->out, "; %s of %s groups in text shared.</text>\n", draw_number(a, c.shared),
                draw_number(b, c.text_groups));
 }
 
 static void put_legend(const struct sheet *sh)
 {
-    static const int wide[LOOKS] = {112, 150, 204, 186, 80};
-    double x = MARGIN, y = 102;
+    static const int wide[LOOKS] = {134, 172, 236, 212, 80};
+    double x = MARGIN, y = 126;
     for (int k = 0; k < LOOKS; k++) {
         buf_printf(sh->out,
                    "<rect x=\"%.0f\" y=\"%.0f\" width=\"16\" height=\"13\" rx=\"1.5\" "

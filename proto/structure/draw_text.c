@@ -1,8 +1,8 @@
 /* draw_text.c - the map of a structure for a terminal: a row a site, the two backbones one under
  * the other.
  *
- *     vision.0.msa  ████ ████ ····                        2/4
- *     vision.0.ffn  ████████████████░░······        201/384
+ *     vision.0.msa  ██████ ██████ ······ ░░░░░░          2/4
+ *     vision.0.ffn  ███████████████████░░░·····      268/384
  *
  * An MSA shows its heads in their order where they fit; an FFN's units are condensed to bars by
  * proportion.
@@ -52,7 +52,6 @@ static int put_groups(const struct page *p, const uint8_t *look, const struct si
     int wide = (p->bar + 1) / t->groups - 1;
     if (wide < 1)
         return 0;
-    wide = wide > 4 ? 4 : wide;
     for (int g = 0; g < t->groups; g++) {
         put_cells(p, (enum look)look[t->first + g], wide);
         put_spaces(p, g + 1 < t->groups);

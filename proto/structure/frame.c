@@ -112,7 +112,10 @@ static enum status frame_fill(struct frame *f, struct err *err)
         }
     }
     f->ngroups = (int)groups;
-    if (f->backbones < matrices || f->total < f->backbones || f->total > FRAME_PARAMS_MAX)
+    if (f->total > FRAME_PARAMS_MAX)
+        return err_set(err, ST_LIMIT, "a model of %lld parameters is more than the limit of 2^53",
+                       (long long)f->total);
+    if (f->backbones < matrices || f->total < f->backbones)
         return err_set(err, ST_INVALID,
                        "a model of %lld parameters, %lld of them in the backbones, cannot hold "
                        "sites of %lld",

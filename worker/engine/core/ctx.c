@@ -19,6 +19,7 @@ struct ctx {
     struct ctx_config cfg;
     struct node *last;  /* of the tape */
     uint32_t keys;      /* random operators of this step so far */
+    uint64_t serial;    /* steps begun */
     struct err failure; /* code ST_OK: none */
 };
 
@@ -58,7 +59,13 @@ void ctx_begin(struct ctx *cx, const struct ctx_config *cfg)
     cx->cfg = *cfg;
     cx->last = NULL;
     cx->keys = 0;
+    cx->serial++;
     cx->failure = (struct err){.code = ST_OK};
+}
+
+uint64_t ctx_serial(const struct ctx *cx)
+{
+    return cx->serial;
 }
 
 const struct backend *ctx_backend(const struct ctx *cx)

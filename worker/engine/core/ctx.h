@@ -42,6 +42,9 @@ enum status ctx_create(struct ctx **ret_cx, const struct backend *be, size_t are
 void ctx_destroy(struct ctx *cx); /* NULL allowed */
 
 void ctx_begin(struct ctx *cx, const struct ctx_config *cfg);
+/* How often ctx_begin() was called: who keeps tensors of a step for later calls within it (binding)
+ * tells by this number that they are gone. */
+uint64_t ctx_serial(const struct ctx *cx);
 /* Runs the tape backwards from the scalar `loss` with d loss = 1. May be called for one loss a
  * step. */
 void ctx_backward(struct ctx *cx, struct tensor *loss);
