@@ -8,11 +8,13 @@ then stored as float32. Format: a line "golden 1", then for every array a line "
 bytes, little-endian, row-major; type f4, i4 or u1.
 """
 import os
+import sys
 
 import numpy as np
 import torch
 
-import torch_mdetr as tm
+sys.dont_write_bytecode = True
+import torch_mdetr as tm  # noqa: E402
 
 SEED = 20240607
 PAD = 1  # its id in the vocabulary: the word of a patch without an object
@@ -79,7 +81,7 @@ def query_cosine(hs):
 def grads(model, loss):
     model.zero_grad()
     loss.backward()
-    return {k: p.grad for k, p in model.named_parameters() if p.grad is not None}
+    return {k: p.grad.clone() for k, p in model.named_parameters() if p.grad is not None}
 
 
 def grounding(model, c):

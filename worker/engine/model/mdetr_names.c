@@ -137,7 +137,7 @@ static int64_t repeats(enum repeat repeat, const struct model_shape *s)
 
 static int64_t stem_width(const struct model_shape *s, int64_t step)
 {
-    return step < 0 ? 3 : s->width >> (stem_steps(s) - 1 - step);
+    return step < 0 || step >= stem_steps(s) ? 3 : s->width >> (stem_steps(s) - 1 - step);
 }
 
 static int64_t letter(char c, const struct model_shape *s, int64_t layer)
