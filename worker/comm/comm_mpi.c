@@ -21,8 +21,8 @@ static void sum_double(struct comm *c, double *x, int64_t n)
 {
     (void)c;
     for (int64_t i = 0; i < n; i += CHUNK)
-        MPI_Allreduce(MPI_IN_PLACE, x + i, (int)(n - i < CHUNK ? n - i : CHUNK), MPI_DOUBLE, MPI_SUM,
-                      MPI_COMM_WORLD);
+        MPI_Allreduce(MPI_IN_PLACE, x + i, (int)(n - i < CHUNK ? n - i : CHUNK), MPI_DOUBLE,
+                      MPI_SUM, MPI_COMM_WORLD);
 }
 
 static void broadcast(struct comm *c, void *data, size_t bytes, int root)
@@ -49,7 +49,8 @@ static void comm_mpi_close(struct comm *c)
 
 enum status comm_mpi_open(struct comm **ret_comm, int *argc, char ***argv, struct err *err)
 {
-    static struct comm mpi = {"mpi", 0, 1, sum_float, sum_double, broadcast, barrier, comm_mpi_close};
+    static struct comm mpi = {"mpi",      0,         1,       sum_float,
+                              sum_double, broadcast, barrier, comm_mpi_close};
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     mallopt(M_TRIM_THRESHOLD, 2000000000);
     int granted;

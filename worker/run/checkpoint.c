@@ -1,7 +1,8 @@
 /* checkpoint.c - everything a job is, in one file, and the way back (docs/spec/checkpoint.md).
  *
- * checkpoints/step-NNNNNNNNN.safetensors, N = total_step * 16 + stage, so that names sort by age. Order of a write: temp
- * file, fsync, rename, fsync of the folder, report, then the old ones go; never the only one.
+ * checkpoints/step-NNNNNNNNN.safetensors, N = total_step * 16 + stage, so that names sort by age.
+ * Order of a write: temp file, fsync, rename, fsync of the folder, report, then the old ones go;
+ * never the only one.
  */
 #include "run/run.h"
 
@@ -23,7 +24,8 @@
 #define BLOCKS_MAX 7
 #define DENSE_NAME "checkpoints/dense.safetensors"
 
-/* ---- the recipe's part of the state, as JSON ---------------------------------------------------------- */
+/* ---- the recipe's part of the state, as JSON
+ * ---------------------------------------------------------- */
 
 static void put_int(struct json_object *o, const char *key, int64_t v)
 {
@@ -110,7 +112,8 @@ static int collect_blocks(struct run *r, struct state_block *b)
     return n;
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------- */
+/* ---- writing
+ * --------------------------------------------------------------------------------------------- */
 
 static enum status write_state(struct run *r, const char *name, char ret_sha[HASH_HEX_SIZE],
                                struct err *err)
@@ -173,7 +176,8 @@ static enum status checkpoint_root(struct run *r, struct err *err)
     char name[NAME_SIZE], sha[HASH_HEX_SIZE];
     snprintf(name, sizeof name, "checkpoints/step-%012lld.safetensors",
              (long long)(r->state.total_step * 16 + r->state.stage));
-    char *folder = job_folder_path(r->folder, "checkpoints"), *path = job_folder_path(r->folder, name);
+    char *folder = job_folder_path(r->folder, "checkpoints"),
+         *path = job_folder_path(r->folder, name);
     enum status st =
         folder && path ? file_mkdirs(folder, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
     if (st == ST_OK)
@@ -184,13 +188,14 @@ static enum status checkpoint_root(struct run *r, struct err *err)
     if (st == ST_OK) {
         log_info("checkpoint %s, %lld bytes", name, (long long)sb.st_size);
         if (r->report)
-            report_checkpoint(r->report, name, (uint64_t)r->state.total_step, (uint64_t)sb.st_size, sha,
-                              NULL);
+            report_checkpoint(r->report, name, (uint64_t)r->state.total_step, (uint64_t)sb.st_size,
+                              sha, NULL);
         remove_old(r);
     }
     free(folder);
     free(path);
-    return st == ST_OK ? ST_OK : err_prefix(err, "checkpoint at step %lld", (long long)r->state.total_step);
+    return st == ST_OK ? ST_OK
+                       : err_prefix(err, "checkpoint at step %lld", (long long)r->state.total_step);
 }
 
 enum status run_checkpoint(struct run *r, struct err *err)
@@ -199,7 +204,9 @@ enum status run_checkpoint(struct run *r, struct err *err)
     return run_agree(r, run_root(r) ? checkpoint_root(r, err) : ST_OK, err);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------ */
+/* ---- reading
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static enum status make_blocks(struct run *r, struct json_object *o, struct err *err)
 {
@@ -219,11 +226,14 @@ static enum status make_blocks(struct run *r, struct json_object *o, struct err 
 static void warn_of_changes(struct run *r, struct json_object *o)
 {
     const char *kernel = json_get_str(o, "kernel_set", "");
-    if (strcmp(kernel, backend_describe(r->backend)) != 0 || json_get_int(o, "ranks", 0) != r->comm->size ||
+    if (strcmp(kernel, backend_describe(r->backend)) != 0 ||
+        json_get_int(o, "ranks", 0) != r->comm->size ||
         json_get_int(o, "threads", 0) != r->job->resources_threads)
         run_note(r, REPORT_WARNING,
-                 "resumed on other ranks, threads or kernels than before (%s, %lld ranks): the run goes on, "
-                 "but not bit by bit as it would have", kernel, (long long)json_get_int(o, "ranks", 0));
+                 "resumed on other ranks, threads or kernels than before (%s, %lld ranks): the run "
+                 "goes on, "
+                 "but not bit by bit as it would have",
+                 kernel, (long long)json_get_int(o, "ranks", 0));
     if (strcmp(json_get_str(o, "data_digest", ""), r->corpus->digest) != 0)
         run_note(r, REPORT_WARNING, "the data files have changed since the checkpoint was written");
 }
@@ -244,7 +254,8 @@ static enum status load_state(struct run *r, const char *name, struct err *err)
     struct safetensors *f = NULL;
     struct json_object *o = NULL;
     const char *json;
-    enum status st = path ? state_open(&f, &json, path, err) : err_set(err, ST_NOMEM, "out of memory");
+    enum status st =
+        path ? state_open(&f, &json, path, err) : err_set(err, ST_NOMEM, "out of memory");
     if (st == ST_OK)
         st = json_parse(&o, json, strlen(json), path, err);
     if (st == ST_OK)
@@ -291,8 +302,8 @@ enum status run_resume(struct run *r, struct err *err)
         enum status st = run_agree(r, load_state(r, name, &local), &local);
         if (st == ST_OK) {
             r->resumed_step = r->state.total_step;
-            run_note(r, REPORT_INFO, "resumed from %s at %s step %lld", name, stage_name(r->state.stage),
-                     (long long)r->state.step);
+            run_note(r, REPORT_INFO, "resumed from %s at %s step %lld", name,
+                     stage_name(r->state.stage), (long long)r->state.step);
             return ST_OK;
         }
         if (st != ST_CORRUPT)
@@ -301,7 +312,8 @@ enum status run_resume(struct run *r, struct err *err)
     }
 }
 
-/* ---- the dense model between the stages --------------------------------------------------------------------- */
+/* ---- the dense model between the stages
+ * --------------------------------------------------------------------- */
 
 enum status run_save_dense(struct run *r, struct err *err)
 {
@@ -324,7 +336,8 @@ static enum status load_dense(struct run *r, struct err *err)
     struct safetensors *f = NULL;
     const char *json;
     char *path = job_folder_path(r->folder, DENSE_NAME);
-    enum status st = path ? state_open(&f, &json, path, err) : err_set(err, ST_NOMEM, "out of memory");
+    enum status st =
+        path ? state_open(&f, &json, path, err) : err_set(err, ST_NOMEM, "out of memory");
     if (st == ST_OK)
         st = state_read_block(f, &w, err);
     if (st == ST_OK)

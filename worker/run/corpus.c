@@ -6,8 +6,8 @@
 #define IMAGE_BUDGET ((size_t)1 << 30) /* bytes of decoded pictures a data set and rank */
 #define SPLIT_SEED 0x5EED
 
-static enum status open_set(struct corpus *c, enum corpus_set i, const char *path, int side, bool check,
-                            struct err *err)
+static enum status open_set(struct corpus *c, enum corpus_set i, const char *path, int side,
+                            bool check, struct err *err)
 {
     if (!path || !*path)
         return ST_OK;
@@ -85,8 +85,8 @@ static struct loader_config common(const struct corpus *c, const struct jobfile 
 }
 
 enum status corpus_loader(struct loader **ret_loader, struct corpus *c, const struct jobfile *job,
-                          const struct model_shape *shape, struct comm *comm, int data, uint32_t stream,
-                          enum loader_part part, struct err *err)
+                          const struct model_shape *shape, struct comm *comm, int data,
+                          uint32_t stream, enum loader_part part, struct err *err)
 {
     struct loader_config cfg = common(c, job, shape, comm);
     cfg.stream = stream;
@@ -97,13 +97,15 @@ enum status corpus_loader(struct loader **ret_loader, struct corpus *c, const st
         add_source(&cfg, c, CORPUS_TASK);
     for (int i = 0; i < cfg.sources; i++)
         if (!cfg.source[i].set)
-            return err_set(err, ST_INVALID, "this phase trains on data.%s, which the job file does not set",
+            return err_set(err, ST_INVALID,
+                           "this phase trains on data.%s, which the job file does not set",
                            data == DATA_TASK || i == 1 ? "task" : "pretrain");
     return loader_create(ret_loader, &cfg, err);
 }
 
-enum status corpus_eval_loader(struct loader **ret_loader, struct corpus *c, const struct jobfile *job,
-                               const struct model_shape *shape, struct comm *comm, struct err *err)
+enum status corpus_eval_loader(struct loader **ret_loader, struct corpus *c,
+                               const struct jobfile *job, const struct model_shape *shape,
+                               struct comm *comm, struct err *err)
 {
     struct loader_config cfg = common(c, job, shape, comm);
     add_source(&cfg, c, CORPUS_EVAL);

@@ -11,22 +11,25 @@ enum corpus_set { CORPUS_PRETRAIN, CORPUS_TASK, CORPUS_EVAL, CORPUS_SETS };
 
 struct corpus {
     struct tokenizer *tokenizer;
-    struct dataset *set[CORPUS_SETS];        /* NULL where the job file names none */
+    struct dataset *set[CORPUS_SETS]; /* NULL where the job file names none */
     struct image_cache *images[CORPUS_SETS];
     char digest[HASH_HEX_SIZE];
 };
 
-/* max_side: the model's image side. check: whether this process looks for every picture (rank 0). */
+/* max_side: the model's image side. check: whether this process looks for every picture (rank 0).
+ */
 enum status corpus_open(struct corpus **ret_c, const struct jobfile *job, int side, bool check,
                         struct err *err);
 void corpus_close(struct corpus *c);
 
-/* data: enum phase_data. stream: numbers the phases. part: training data, or the search's hold-out. */
+/* data: enum phase_data. stream: numbers the phases. part: training data, or the search's hold-out.
+ */
 enum status corpus_loader(struct loader **ret_loader, struct corpus *c, const struct jobfile *job,
-                          const struct model_shape *shape, struct comm *comm, int data, uint32_t stream,
-                          enum loader_part part, struct err *err);
+                          const struct model_shape *shape, struct comm *comm, int data,
+                          uint32_t stream, enum loader_part part, struct err *err);
 /* The evaluation set in its own order, shared out over the ranks. */
-enum status corpus_eval_loader(struct loader **ret_loader, struct corpus *c, const struct jobfile *job,
-                               const struct model_shape *shape, struct comm *comm, struct err *err);
+enum status corpus_eval_loader(struct loader **ret_loader, struct corpus *c,
+                               const struct jobfile *job, const struct model_shape *shape,
+                               struct comm *comm, struct err *err);
 
 #endif

@@ -141,8 +141,9 @@ enum status job_folder_check_fence(const struct job_folder *f, struct err *err)
     buf_fini(&b);
     free(path);
     if (highest > f->attempt)
-        return err_set(err, ST_STATE,
-                       "attempt %d of this job has been superseded by attempt %ld; nothing is written",
-                       f->attempt, highest);
+        return err_set(
+            err, ST_STATE,
+            "attempt %d of this job has been superseded by attempt %ld; nothing is written",
+            f->attempt, highest);
     return ST_OK;
 }

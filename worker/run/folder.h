@@ -1,7 +1,8 @@
-/* folder.h - the job's folder as the coordinator lays it (docs/spec/worker-environment.md), read once at start.
+/* folder.h - the job's folder as the coordinator lays it (docs/spec/worker-environment.md), read
+ * once at start.
  *
- * The fence file beside the checkpoints holds the highest attempt ever started; an older attempt that wakes up
- * later finds it and changes nothing.
+ * The fence file beside the checkpoints holds the highest attempt ever started; an older attempt
+ * that wakes up later finds it and changes nothing.
  */
 #ifndef RUN_FOLDER_H
 #define RUN_FOLDER_H
@@ -10,17 +11,18 @@
 #include "jobfile/jobfile.h"
 
 struct job_folder {
-    char *dir;            /* absolute; all owned */
+    char *dir; /* absolute; all owned */
     char *job_id;
     int attempt;
     char *report_address; /* NULL: no coordinator */
     char *token;
     struct jobfile *job;
-    char *yaml;           /* original bytes */
+    char *yaml; /* original bytes */
     size_t yaml_len;
 };
 
-/* Reads job.yaml, overrides.json, attempt.json. A folder without attempt.json is attempt 1 without a coordinator. */
+/* Reads job.yaml, overrides.json, attempt.json. A folder without attempt.json is attempt 1 without
+ * a coordinator. */
 enum status job_folder_open(struct job_folder *ret_f, const char *dir, struct err *err);
 void job_folder_close(struct job_folder *f);
 /* dir/name; owned by the caller; NULL when out of memory. */

@@ -8,7 +8,8 @@ static real *block_create(const struct backend *be, int64_t n)
     return be->memory->alloc((size_t)n * sizeof(real));
 }
 
-static void copy_by_name(struct params *to, real *to_block, struct params *from, const real *from_block)
+static void copy_by_name(struct params *to, real *to_block, struct params *from,
+                         const real *from_block)
 {
     for (int i = 0; i < params_count(to); i++) {
         const struct param *p = params_at(to, i), *q = params_find(from, p->spec.name);

@@ -2,6 +2,7 @@
 #include "run/run.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 
 #include <math.h>
@@ -22,8 +23,11 @@ const char *stage_name(enum stage s)
 }
 
 #define PLAN(p)                                                                                    \
-    (struct phase_plan){job->p##_steps,   job->p##_warmup_steps, job->p##_lr,       job->p##_lr_vision, \
-                        job->p##_lr_text, job->p##_drop_at,      job->p##_schedule, job->p##_data}
+    (struct phase_plan)                                                                            \
+    {                                                                                              \
+        job->p##_steps, job->p##_warmup_steps, job->p##_lr, job->p##_lr_vision, job->p##_lr_text,  \
+            job->p##_drop_at, job->p##_schedule, job->p##_data                                     \
+    }
 struct phase_plan phase_plan_of(const struct jobfile *job, enum stage s)
 {
     switch (s) {
@@ -53,7 +57,8 @@ static int64_t planned_steps(const struct jobfile *job)
     return sum;
 }
 
-/* ---- creation -------------------------------------------------------------------------------------- */
+/* ---- creation
+ * -------------------------------------------------------------------------------------- */
 
 static enum status open_report(struct run *r, struct err *err)
 {
@@ -62,7 +67,8 @@ static enum status open_report(struct run *r, struct err *err)
     char *spool = job_folder_path(r->folder, "spool");
     char file[4096];
     snprintf(file, sizeof file, "%s/attempt-%d", spool ? spool : "", r->folder->attempt);
-    enum status st = spool ? file_mkdirs(spool, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
+    enum status st =
+        spool ? file_mkdirs(spool, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
     const struct report_options options = {
         .address = r->folder->report_address,
         .job_id = r->folder->job_id ? r->folder->job_id : "0",
@@ -131,7 +137,8 @@ void run_destroy(struct run *r)
     free(r);
 }
 
-/* ---- agreement and stop ------------------------------------------------------------------------------ */
+/* ---- agreement and stop
+ * ------------------------------------------------------------------------------ */
 
 enum status run_agree(struct run *r, enum status st, struct err *err)
 {
@@ -170,7 +177,8 @@ bool run_stop_wanted(struct run *r)
     return sigterm_seen || (r->report && report_stop_requested(r->report, reason));
 }
 
-/* ---- what the coordinator is told ---------------------------------------------------------------------- */
+/* ---- what the coordinator is told
+ * ---------------------------------------------------------------------- */
 
 void run_note(struct run *r, enum report_severity severity, const char *fmt, ...)
 {
@@ -181,8 +189,10 @@ void run_note(struct run *r, enum report_severity severity, const char *fmt, ...
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    log_at(severity == REPORT_ERROR ? LOG_ERROR : severity == REPORT_WARNING ? LOG_WARN : LOG_INFO, "%s",
-           text);
+    log_at(severity == REPORT_ERROR     ? LOG_ERROR
+           : severity == REPORT_WARNING ? LOG_WARN
+                                        : LOG_INFO,
+           "%s", text);
     if (r->report)
         report_note(r->report, severity, text, NULL);
 }

@@ -1,8 +1,9 @@
 /* run.h - one job on one rank: what the recipes share.
  *
- * recipe.c walks the stages in order; each stage can be entered at any step, because run_state and the blocks
- * of a checkpoint are all there is to know. Every rank executes the same calls in the same order; what only
- * rank 0 does (files, reports) is followed by run_agree(), so that no rank goes on alone.
+ * recipe.c walks the stages in order; each stage can be entered at any step, because run_state and
+ * the blocks of a checkpoint are all there is to know. Every rank executes the same calls in the
+ * same order; what only rank 0 does (files, reports) is followed by run_agree(), so that no rank
+ * goes on alone.
  */
 #ifndef RUN_RUN_H
 #define RUN_RUN_H
@@ -48,40 +49,40 @@ struct phase_plan phase_plan_of(const struct jobfile *job, enum stage s);
 
 struct run_state {
     enum stage stage;
-    int64_t step;          /* weight steps done in the stage */
-    int64_t total_step;    /* over all stages */
-    int64_t skipped;       /* steps with NaN or Inf, ever */
-    int nan_row;           /* and in a row now */
-    bool hardened;         /* the model is compact */
-    int64_t frozen_at;     /* step of the search at which the structure was frozen; -1 before */
+    int64_t step;       /* weight steps done in the stage */
+    int64_t total_step; /* over all stages */
+    int64_t skipped;    /* steps with NaN or Inf, ever */
+    int nan_row;        /* and in a row now */
+    bool hardened;      /* the model is compact */
+    int64_t frozen_at;  /* step of the search at which the structure was frozen; -1 before */
     int64_t hyper_steps;
-    int version;           /* structure read-outs that differed, so far */
-    double kept;           /* P/P_total of the newest read-out; 1 before */
-    double sampled;        /* P/P_total of the last hypernetwork step's sample */
+    int version;    /* structure read-outs that differed, so far */
+    double kept;    /* P/P_total of the newest read-out; 1 before */
+    double sampled; /* P/P_total of the last hypernetwork step's sample */
     double seconds[STAGE_COUNT];
-    double hyper_seconds;  /* part of the search */
+    double hyper_seconds; /* part of the search */
 };
 
 struct run {
     struct job_folder *folder; /* borrowed */
     const struct jobfile *job;
-    struct comm *comm;         /* borrowed */
-    struct report *report;     /* rank 0; NULL elsewhere */
+    struct comm *comm;     /* borrowed */
+    struct report *report; /* rank 0; NULL elsewhere */
     const struct backend *backend;
     struct ctx *cx;
     struct corpus *corpus;
     struct model_shape shape;
     struct frame *frame;
     struct model *model;
-    real *ema;                 /* layout of the model's table */
-    struct adamw *opt;         /* of the stage that trains; NULL else */
-    struct hypernet *hyper;    /* during a search, before the freeze */
+    real *ema;              /* layout of the model's table */
+    struct adamw *opt;      /* of the stage that trains; NULL else */
+    struct hypernet *hyper; /* during a search, before the freeze */
     struct adamw *hyper_opt;
-    struct loader *held_out;   /* the hypernetwork's data, while the search runs */
+    struct loader *held_out;     /* the hypernetwork's data, while the search runs */
     struct structure *structure; /* newest read-out; frozen; hardened */
     struct run_state state;
-    struct json_object *result;  /* what result.json will hold */
-    double step_seconds[32];     /* ring of recent ones, for the ETA */
+    struct json_object *result; /* what result.json will hold */
+    double step_seconds[32];    /* ring of recent ones, for the ETA */
     int64_t steps_timed;
     int64_t stage_entered_ns;
     int64_t resumed_step;
@@ -91,8 +92,8 @@ enum status run_create(struct run **ret_run, struct job_folder *folder, struct c
                        struct err *err);
 void run_destroy(struct run *r);
 
-/* The whole recipe from wherever the newest checkpoint stands. ST_CANCELLED when a stop was asked for (a checkpoint is
- * written). Collective. */
+/* The whole recipe from wherever the newest checkpoint stands. ST_CANCELLED when a stop was asked
+ * for (a checkpoint is written). Collective. */
 enum status run_recipe(struct run *r, struct err *err);
 
 /* Ends collectively: if any rank failed, every rank returns that status with its sentence. */
@@ -113,17 +114,20 @@ static inline bool run_root(const struct run *r)
     return r->comm->rank == 0;
 }
 
-/* ---- checkpoint.c ---------------------------------------------------------------------------------- */
+/* ---- checkpoint.c
+ * ---------------------------------------------------------------------------------- */
 
 /* checkpoints/step-N.safetensors, then the older ones go. Collective. */
 enum status run_checkpoint(struct run *r, struct err *err);
-/* Newest that is whole; a damaged one is named and passed over. ST_OK without any: from the start. Collective. */
+/* Newest that is whole; a damaged one is named and passed over. ST_OK without any: from the start.
+ * Collective. */
 enum status run_resume(struct run *r, struct err *err);
 /* checkpoints/dense.safetensors: the dense model between task and control. Collective. */
 enum status run_save_dense(struct run *r, struct err *err);
 enum status run_load_dense(struct run *r, struct err *err);
 
-/* ---- model.c: the model of the current stage -------------------------------------------------------- */
+/* ---- model.c: the model of the current stage
+ * -------------------------------------------------------- */
 
 /* Makes r->model dense (with a warm-up head or not) or compact, carrying values and EMA over. */
 enum status run_remodel(struct run *r, bool compact, bool warmup_head, struct err *err);
@@ -133,7 +137,8 @@ void run_drop_hypernet(struct run *r);
 /* Exchanges the model's values with the EMA's. */
 void run_swap_ema(struct run *r);
 
-/* ---- step.c, train.c -------------------------------------------------------------------------------- */
+/* ---- step.c, train.c
+ * -------------------------------------------------------------------------------- */
 
 typedef struct tensor *(*loss_f)(struct ctx *, struct model *, const struct batch *,
                                  struct model_losses *);
@@ -150,16 +155,18 @@ struct train_hooks {
     enum status (*before)(struct run *r, const struct phase_plan *plan, struct err *err);
     /* Adds to the gradient after L_task's was clipped; runs alike on every rank. */
     enum status (*pull_gradient)(struct run *r, const struct phase_plan *plan, struct err *err);
-    enum status (*after)(struct run *r, const struct phase_plan *plan, const struct step_result *step,
-                         struct err *err);
+    enum status (*after)(struct run *r, const struct phase_plan *plan,
+                         const struct step_result *step, struct err *err);
 };
 /* One weight step over the global batch. Collective. */
 enum status weight_step(struct run *r, struct loader *loader, const struct phase_plan *plan,
                         const struct train_hooks *hooks, struct step_result *ret, struct err *err);
-/* The rest of the current stage's steps: checkpoints, reports, NaN and collapse guards, stop. Collective. */
+/* The rest of the current stage's steps: checkpoints, reports, NaN and collapse guards, stop.
+ * Collective. */
 enum status train_stage(struct run *r, const struct train_hooks *hooks, struct err *err);
 
-/* ---- one file a stage: search.c harden.c evaluate.c export.c ------------------------------------------ */
+/* ---- one file a stage: search.c harden.c evaluate.c export.c
+ * ------------------------------------------ */
 
 enum status stage_warmup(struct run *r, struct err *err);
 enum status stage_dense_training(struct run *r, struct err *err); /* pretrain, task */
@@ -171,11 +178,17 @@ enum status stage_finetune(struct run *r, struct err *err);
 enum status stage_evaluate(struct run *r, struct err *err);
 enum status stage_export(struct run *r, struct err *err);
 
-/* Scores the evaluation set with the job's choice of weights and puts the row `name` into the result:
- * params_whole ... p1_by_family. st: the structure whose counts the row shows (NULL = dense). Collective. */
-enum status evaluate_model(struct run *r, const char *name, const struct structure *st, struct err *err);
+/* Scores the evaluation set with the job's choice of weights and puts the row `name` into the
+ * result: params_whole ... p1_by_family. st: the structure whose counts the row shows (NULL =
+ * dense). Collective. */
+enum status evaluate_model(struct run *r, const char *name, const struct structure *st,
+                           struct err *err);
 
-/* ---- record.c ------------------------------------------------------------------------------------------ */
+/* export/dense/model.safetensors where the job file asks for it. Rank 0; others do nothing. */
+enum status export_dense_model(struct run *r, struct err *err);
+
+/* ---- record.c
+ * ------------------------------------------------------------------------------------------ */
 
 /* result.json, reproduce.json; and every file as an artifact. Rank 0. */
 enum status write_reproduce(struct run *r, struct err *err);

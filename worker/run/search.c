@@ -1,19 +1,21 @@
 /* search.c - weights and structure in turn (method.md 6).
  *
- * Every step is a weight step; every K-th is followed by a hypernetwork step on held-out data and a read-out. At the
- * freeze the structure is read out once by bisection and stands; from then on the pull draws the weights
- * towards it.
+ * Every step is a weight step; every K-th is followed by a hypernetwork step on held-out data and a
+ * read-out. At the freeze the structure is read out once by bisection and stands; from then on the
+ * pull draws the weights towards it.
  */
 #include "run/run.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "engine/op/op.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- read-outs ---------------------------------------------------------------------------------------- */
+/* ---- read-outs
+ * ---------------------------------------------------------------------------------------- */
 
 static enum status report_structure_version(struct run *r, struct err *err)
 {
@@ -28,8 +30,10 @@ static enum status report_structure_version(struct run *r, struct err *err)
     structure_write_json(r->structure, &json);
     char name[64];
     snprintf(name, sizeof name, "structure/%06d.json", r->state.version);
-    char *folder = job_folder_path(r->folder, "structure"), *path = job_folder_path(r->folder, name);
-    enum status st = folder && path ? file_mkdirs(folder, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
+    char *folder = job_folder_path(r->folder, "structure"),
+         *path = job_folder_path(r->folder, name);
+    enum status st =
+        folder && path ? file_mkdirs(folder, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
     if (st == ST_OK)
         st = file_write_atomic(path, buf_str(&json), json.len, 0600, err);
     const struct report_structure record = {
@@ -94,7 +98,8 @@ static enum status soft_read_out(struct run *r, struct err *err)
     return st;
 }
 
-/* ---- the hypernetwork's step ------------------------------------------------------------------------------ */
+/* ---- the hypernetwork's step
+ * ------------------------------------------------------------------------------ */
 
 static void freeze_weights(struct run *r, bool frozen)
 {
@@ -102,8 +107,8 @@ static void freeze_weights(struct run *r, bool frozen)
         params_freeze(model_params(r->model), (enum param_group)g, frozen);
 }
 
-static enum status hyper_micro(struct run *r, const struct batch *batch, double share, double *ret_kept,
-                               struct err *err)
+static enum status hyper_micro(struct run *r, const struct batch *batch, double share,
+                               double *ret_kept, struct err *err)
 {
     const struct ctx_config cfg = {.record = true,
                                    .seed = (uint64_t)r->job->train_seed,
@@ -162,7 +167,8 @@ static enum status hyper_step(struct run *r, struct err *err)
         cfg.weight_decay = r->job->method_hyper_decay;
         adamw_step(r->hyper_opt, p, &cfg, clip_scale(norm, r->job->method_hyper_clip));
     } else {
-        run_note(r, REPORT_WARNING, "hypernetwork step %lld had a loss of NaN or Inf and is skipped",
+        run_note(r, REPORT_WARNING,
+                 "hypernetwork step %lld had a loss of NaN or Inf and is skipped",
                  (long long)r->state.hyper_steps);
     }
     r->state.hyper_steps++;
@@ -171,7 +177,8 @@ static enum status hyper_step(struct run *r, struct err *err)
     return st;
 }
 
-/* ---- freeze and pull ------------------------------------------------------------------------------------------ */
+/* ---- freeze and pull
+ * ------------------------------------------------------------------------------------------ */
 
 static bool time_to_freeze(const struct run *r, const struct phase_plan *plan)
 {
@@ -214,8 +221,10 @@ static enum status freeze(struct run *r, struct err *err)
     if (st != ST_OK)
         return st;
     r->state.frozen_at = r->state.step;
-    run_note(r, REPORT_INFO, "structure frozen at step %lld: %.1f %% of the parameters are kept (target %.1f %%, "
-             "last sample %.1f %%)", (long long)r->state.step, 100 * r->state.kept, 100 * r->job->method_target,
+    run_note(r, REPORT_INFO,
+             "structure frozen at step %lld: %.1f %% of the parameters are kept (target %.1f %%, "
+             "last sample %.1f %%)",
+             (long long)r->state.step, 100 * r->state.kept, 100 * r->job->method_target,
              100 * r->state.sampled);
     report_alignment(r, "freeze");
     return ST_OK;
@@ -229,7 +238,8 @@ static double pull_strength(const struct run *r, const struct phase_plan *plan)
     double part = span > 0 ? (double)(r->state.step - r->state.frozen_at) / span : 1;
     if (job->method_gamma_start <= 0)
         return job->method_gamma_end * fmin(part, 1);
-    return job->method_gamma_start * pow(job->method_gamma_end / job->method_gamma_start, fmin(part, 1));
+    return job->method_gamma_start *
+           pow(job->method_gamma_end / job->method_gamma_start, fmin(part, 1));
 }
 
 /* The option `gradient`: R_align's gradient joins the clipped one of L_task. */
@@ -239,8 +249,9 @@ static enum status pull_gradient(struct run *r, const struct phase_plan *plan, s
         return ST_OK;
     const struct ctx_config cfg = {.record = true, .seed = (uint64_t)r->job->train_seed};
     ctx_begin(r->cx, &cfg);
-    struct tensor *loss = align_loss(r->cx, model_params(r->model), r->structure, pull_strength(r, plan),
-                                     r->job->method_align_source == ALIGN_BOTH);
+    struct tensor *loss =
+        align_loss(r->cx, model_params(r->model), r->structure, pull_strength(r, plan),
+                   r->job->method_align_source == ALIGN_BOTH);
     if (loss)
         ctx_backward(r->cx, loss);
     return ctx_finish(r->cx, err);
@@ -258,8 +269,8 @@ static enum status before_step(struct run *r, const struct phase_plan *plan, str
     return ST_OK;
 }
 
-static enum status after_step(struct run *r, const struct phase_plan *plan, const struct step_result *step,
-                              struct err *err)
+static enum status after_step(struct run *r, const struct phase_plan *plan,
+                              const struct step_result *step, struct err *err)
 {
     const struct jobfile *job = r->job;
     if (r->state.frozen_at >= 0) {
@@ -274,7 +285,9 @@ static enum status after_step(struct run *r, const struct phase_plan *plan, cons
     return hyper_step(r, err);
 }
 
-/* ---- the stage -------------------------------------------------------------------------------------------------- */
+/* ---- the stage
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static enum status open_search(struct run *r, struct err *err)
 {
@@ -296,7 +309,8 @@ static void finish_search(struct run *r)
     json_object_object_add(r->result, "structure_versions", json_object_new_int(r->state.version));
     align_measure(model_params(r->model), r->structure, &a);
     report_alignment(r, "end");
-    run_note(r, REPORT_INFO, "search ended: %d read-outs, the hypernetwork took %.1f %% of the time, R_align %.3g",
+    run_note(r, REPORT_INFO,
+             "search ended: %d read-outs, the hypernetwork took %.1f %% of the time, R_align %.3g",
              r->state.version, 100 * share, a.r_align);
 }
 

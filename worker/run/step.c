@@ -1,4 +1,5 @@
-/* step.c - one weight step over the global batch: every rank its share, gradients summed, one update.
+/* step.c - one weight step over the global batch: every rank its share, gradients summed, one
+ * update.
  *
  * All ranks see the same sums, so all take the same decision: apply, skip (NaN or Inf), or stop.
  */
@@ -20,7 +21,8 @@ static void add_losses(double *sums, const struct model_losses *l, double weight
     sums[SUM_COSINE] += share * l->query_cosine;
 }
 
-/* Forward and backward of one micro-batch. A loss that is NaN marks the step as bad; it is no failure. */
+/* Forward and backward of one micro-batch. A loss that is NaN marks the step as bad; it is no
+ * failure. */
 static enum status micro_batch(struct run *r, const struct batch *batch, loss_f loss, double *sums,
                                struct err *err)
 {
@@ -33,7 +35,8 @@ static enum status micro_batch(struct run *r, const struct batch *batch, loss_f 
                                    .sample0 = batch->sample0};
     struct model_losses l = {0};
     double share = (double)batch->B / (double)r->job->train_batch;
-    /* The warm-up's loss is a mean over this micro-batch; the others are already divided by the global boxes. */
+    /* The warm-up's loss is a mean over this micro-batch; the others are already divided by the
+     * global boxes. */
     double weight = loss == model_warmup_loss ? share : 1;
     ctx_begin(r->cx, &cfg);
     struct tensor *out = op_scale(r->cx, loss(r->cx, r->model, batch, &l), weight);
@@ -72,9 +75,10 @@ static void learning_rates(double *lr, const struct run *r, const struct phase_p
     lr[PARAM_HYPER] = 0;
 }
 
-/* The update; the gradient is brought to the clip limit first, so that a pull can join it unclipped. */
-static enum status apply(struct run *r, const struct phase_plan *plan, const struct train_hooks *hooks,
-                         double norm, double *lr, struct err *err)
+/* The update; the gradient is brought to the clip limit first, so that a pull can join it
+ * unclipped. */
+static enum status apply(struct run *r, const struct phase_plan *plan,
+                         const struct train_hooks *hooks, double norm, double *lr, struct err *err)
 {
     struct params *p = model_params(r->model);
     struct adamw_config cfg = adamw_defaults;

@@ -6,7 +6,8 @@
 #define COLLAPSE_COSINE 0.99
 #define COLLAPSE_LOSSES 3 /* reports in a row */
 
-/* NaN or Inf: the step changed nothing. It is named; too many in a row end the job with the last good checkpoint. */
+/* NaN or Inf: the step changed nothing. It is named; too many in a row end the job with the last
+ * good checkpoint. */
 static enum status guard_numbers(struct run *r, const struct step_result *step, struct err *err)
 {
     if (!step->skipped) {
@@ -15,29 +16,34 @@ static enum status guard_numbers(struct run *r, const struct step_result *step, 
     }
     r->state.skipped++;
     r->state.nan_row++;
-    run_note(r, REPORT_WARNING,
-             "%s step %lld: the loss or its gradient is NaN or Inf; the step is skipped (%d in a row)",
-             stage_name(r->state.stage), (long long)r->state.step, r->state.nan_row);
+    run_note(
+        r, REPORT_WARNING,
+        "%s step %lld: the loss or its gradient is NaN or Inf; the step is skipped (%d in a row)",
+        stage_name(r->state.stage), (long long)r->state.step, r->state.nan_row);
     if (r->state.nan_row < r->job->train_nan_limit)
         return ST_OK;
-    return err_set(err, ST_NUMERIC,
-                   "%d steps in a row had a loss of NaN or Inf (train.nan_limit); lower phases.%s.lr or "
-                   "train.clip; the last good checkpoint is kept",
-                   r->state.nan_row, stage_name(r->state.stage));
+    return err_set(
+        err, ST_NUMERIC,
+        "%d steps in a row had a loss of NaN or Inf (train.nan_limit); lower phases.%s.lr or "
+        "train.clip; the last good checkpoint is kept",
+        r->state.nan_row, stage_name(r->state.stage));
 }
 
-static enum status guard_collapse(struct run *r, const struct step_result *step, int *row, struct err *err)
+static enum status guard_collapse(struct run *r, const struct step_result *step, int *row,
+                                  struct err *err)
 {
     bool alike = step->losses.query_cosine > COLLAPSE_COSINE;
     *row = alike ? *row + 1 : 0;
     if (r->job->train_on_collapse == COLLAPSE_IGNORE || *row != COLLAPSE_LOSSES)
         return ST_OK;
     run_note(r, REPORT_WARNING,
-             "%s step %lld: all queries answer alike (mean cosine %.4f): the model has collapsed. Train on "
+             "%s step %lld: all queries answer alike (mean cosine %.4f): the model has collapsed. "
+             "Train on "
              "captions that name every object first, or lower the learning rate",
              stage_name(r->state.stage), (long long)r->state.step, step->losses.query_cosine);
     if (r->job->train_on_collapse == COLLAPSE_STOP)
-        return err_set(err, ST_NUMERIC, "the model has collapsed at step %lld (train.on_collapse: stop)",
+        return err_set(err, ST_NUMERIC,
+                       "the model has collapsed at step %lld (train.on_collapse: stop)",
                        (long long)r->state.step);
     return ST_OK;
 }
@@ -106,7 +112,8 @@ enum status train_stage(struct run *r, const struct train_hooks *hooks, struct e
     return st;
 }
 
-/* ---- the stages that only train ----------------------------------------------------------------------- */
+/* ---- the stages that only train
+ * ----------------------------------------------------------------------- */
 
 enum status stage_warmup(struct run *r, struct err *err)
 {
@@ -124,6 +131,7 @@ enum status stage_dense_training(struct run *r, struct err *err)
 enum status stage_dense(struct run *r, struct err *err)
 {
     TRY(evaluate_model(r, "dense", NULL, err));
+    TRY(run_agree(r, export_dense_model(r, err), err));
     return run_save_dense(r, err);
 }
 

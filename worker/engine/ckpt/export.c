@@ -81,7 +81,8 @@ static enum status structure_of(struct structure **ret_st, struct model *m, stru
     return ST_OK;
 }
 
-/* ---- shared ---------------------------------------------------------------------------------------------- */
+/* ---- shared
+ * ---------------------------------------------------------------------------------------------- */
 
 static void add_params(struct file_plan *f, struct params *p, const real *values, enum dtype dtype)
 {
@@ -133,15 +134,17 @@ static void add_indices(struct file_plan *f, const struct structure *st, const u
 }
 
 enum status export_shared(const char *path, struct model *m, const real *values,
-                          const struct export_options *opt, char ret_sha[HASH_HEX_SIZE], struct err *err)
+                          const struct export_options *opt, char ret_sha[HASH_HEX_SIZE],
+                          struct err *err)
 {
     struct structure *st = NULL;
     struct file_plan f = {0};
     TRY(structure_of(&st, m, err));
     size_t sites = (size_t)st->frame->nsites, groups = (size_t)st->frame->ngroups;
     uint8_t *stored = calloc(groups, 1);
-    enum status status = stored ? plan_init(&f, (size_t)params_count(model_params(m)) + sites, sites, groups, err)
-                                : err_set(err, ST_NOMEM, "out of memory for an export");
+    enum status status =
+        stored ? plan_init(&f, (size_t)params_count(model_params(m)) + sites, sites, groups, err)
+               : err_set(err, ST_NOMEM, "out of memory for an export");
     if (status == ST_OK) {
         structure_stored(st, stored);
         add_params(&f, model_params(m), values, opt->dtype);
@@ -155,7 +158,8 @@ enum status export_shared(const char *path, struct model *m, const real *values,
     return status;
 }
 
-/* ---- expanded --------------------------------------------------------------------------------------------- */
+/* ---- expanded
+ * --------------------------------------------------------------------------------------------- */
 
 static void add_official(struct file_plan *f, const struct names *names, struct params *p,
                          const real *values, enum dtype dtype)

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- shared ------------------------------------------------------------------------------------------------ */
+/* ---- shared
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static enum status load_table(struct safetensors *f, struct model *m, struct err *err)
 {
@@ -15,8 +17,8 @@ static enum status load_table(struct safetensors *f, struct model *m, struct err
     for (int i = 0; i < params_count(p); i++) {
         struct param *q = params_at(p, i);
         if (strncmp(q->spec.name, "warmup.", 7) != 0)
-            TRY(safetensors_load(f, q->spec.name, DTYPE_REAL, q->spec.dims, q->spec.dim, q->tensor.data,
-                                 err));
+            TRY(safetensors_load(f, q->spec.name, DTYPE_REAL, q->spec.dims, q->spec.dim,
+                                 q->tensor.data, err));
     }
     return ST_OK;
 }
@@ -29,7 +31,8 @@ static enum status create_stored(struct model **ret_model, struct frame **ret_fr
     struct model_shape shape;
     struct structure *st = NULL;
     if (!shape_json || !st_json)
-        return err_set(err, ST_CORRUPT, "%s lacks the shape or the structure in its metadata", path);
+        return err_set(err, ST_CORRUPT, "%s lacks the shape or the structure in its metadata",
+                       path);
     TRY(shape_read_json(&shape, shape_json, err));
     TRY(structure_read_json(ret_frame, &st, st_json, strlen(st_json), err));
     enum status status = model_create(ret_model, "mdetr", &shape, *ret_frame, st, false, 0, err);
@@ -82,7 +85,8 @@ static enum status import_from_shared(struct model *dense, struct safetensors *f
     struct params *p = model_params(dense);
     enum status st = ST_OK;
     if (!frame_equal(frame, binding_frame(model_binding(dense))))
-        st = err_set(err, ST_INVALID, "%s holds a model of other sizes or sharing options than the job's", path);
+        st = err_set(err, ST_INVALID,
+                     "%s holds a model of other sizes or sharing options than the job's", path);
     if (st == ST_OK)
         st = expand_values(p, params_values(p), model_params(m), params_values(model_params(m)),
                            binding_hard(model_binding(m)), err);
@@ -91,15 +95,17 @@ static enum status import_from_shared(struct model *dense, struct safetensors *f
     return st;
 }
 
-/* ---- official names ------------------------------------------------------------------------------------------ */
+/* ---- official names
+ * ------------------------------------------------------------------------------------------ */
 
-static enum status load_official(struct safetensors *f, const struct name_map *map, struct params *p,
-                                 struct err *err)
+static enum status load_official(struct safetensors *f, const struct name_map *map,
+                                 struct params *p, struct err *err)
 {
     real *whole = malloc((size_t)name_map_size(map) * sizeof(real));
     if (!whole)
         return err_set(err, ST_NOMEM, "out of memory reading %s", map->official);
-    enum status st = safetensors_load(f, map->official, DTYPE_REAL, map->dims, map->dim, whole, err);
+    enum status st =
+        safetensors_load(f, map->official, DTYPE_REAL, map->dims, map->dim, whole, err);
     for (int k = 0; st == ST_OK && k < map->parts; k++)
         name_unpack(map, k, params_find(p, map->part[k].ours)->tensor.data, whole);
     free(whole);

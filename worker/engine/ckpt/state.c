@@ -61,8 +61,8 @@ static void plan_bits(struct plan *plan, const char *name, const uint8_t *bits, 
 }
 
 enum status state_write(const char *path, const struct state_block *blocks, int n,
-                        const struct structure *st, const char *json, char ret_sha256[HASH_HEX_SIZE],
-                        struct err *err)
+                        const struct structure *st, const char *json,
+                        char ret_sha256[HASH_HEX_SIZE], struct err *err)
 {
     struct plan plan;
     TRY(plan_init(&plan, blocks, n, err));
@@ -86,8 +86,9 @@ enum status state_open(struct safetensors **ret_file, const char **ret_json, con
     const char *format = safetensors_metadata(f, "espalier.format");
     const char *json = safetensors_metadata(f, "espalier.state");
     if (!format || strcmp(format, FORMAT) != 0 || !json) {
-        err_set(err, ST_INVALID, "%s is not a training checkpoint of this version (format %s, not %s)",
-                path, format ? format : "unknown", FORMAT);
+        err_set(err, ST_INVALID,
+                "%s is not a training checkpoint of this version (format %s, not %s)", path,
+                format ? format : "unknown", FORMAT);
         safetensors_close(f);
         return ST_INVALID;
     }
@@ -96,14 +97,15 @@ enum status state_open(struct safetensors **ret_file, const char **ret_json, con
     return ST_OK;
 }
 
-enum status state_read_block(struct safetensors *f, const struct state_block *block, struct err *err)
+enum status state_read_block(struct safetensors *f, const struct state_block *block,
+                             struct err *err)
 {
     char name[SAFETENSORS_NAME_MAX + 1];
     for (int i = 0; i < params_count(block->layout); i++) {
         const struct param *p = params_at(block->layout, i);
         tensor_name(name, sizeof name, block, p);
-        TRY(safetensors_load(f, name, DTYPE_REAL, p->spec.dims, p->spec.dim, block->data + p->offset,
-                             err));
+        TRY(safetensors_load(f, name, DTYPE_REAL, p->spec.dims, p->spec.dim,
+                             block->data + p->offset, err));
     }
     return ST_OK;
 }
@@ -117,7 +119,7 @@ enum status state_read_structure(struct safetensors *f, struct structure *st, st
     TRY(safetensors_load(f, "structure.s", DTYPE_U8, 1, &n, st->s, err));
     for (int64_t g = 0; g < n; g++)
         if (st->m[g] > 1 || st->s[g] > 1)
-            return err_set(err, ST_CORRUPT, "the structure's bits of group %lld are neither 0 nor 1",
-                           (long long)g);
+            return err_set(err, ST_CORRUPT,
+                           "the structure's bits of group %lld are neither 0 nor 1", (long long)g);
     return ST_OK;
 }

@@ -1,0 +1,191 @@
+/* evaluate.c - scores on the evaluation set, with everything that must stand beside them: sizes,
+ * MACs, speed. */
+#include "run/run.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "engine/ckpt/export.h"
+#include "engine/data/metrics.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void score_batch(struct rec_metrics *m, const struct dataset *set, const struct batch *batch,
+                        const real *score, const real *box, int64_t Q)
+{
+    for (int64_t b = 0; b < batch->B; b++) {
+        struct record record;
+        dataset_get(set, batch->record[b], &record);
+        rec_metrics_add(m, record.family, score + b * Q, box + b * Q * 4, Q,
+                        batch->box + 4 * batch->first_box[b]);
+    }
+}
+
+static enum status score_share(struct run *r, struct loader *loader, struct rec_metrics *m,
+                               struct err *err)
+{
+    int64_t Q = r->shape.queries, most = r->job->evaluate_batch;
+    real *score = malloc(sizeof(real) * (size_t)(most * Q));
+    real *box = malloc(sizeof(real) * (size_t)(most * Q * 4));
+    enum status st = score && box ? ST_OK : err_set(err, ST_NOMEM, "out of memory for predictions");
+    for (int64_t step = 0; st == ST_OK && step < loader_epoch_steps(loader); step++) {
+        const struct batch *batch;
+        st = loader_batch(loader, step, 0, &batch, err);
+        if (st != ST_OK || batch->B == 0)
+            continue;
+        st = model_predict(r->cx, r->model, batch, score, box, err);
+        if (st == ST_OK)
+            score_batch(m, r->corpus->set[CORPUS_EVAL], batch, score, box, Q);
+    }
+    free(score);
+    free(box);
+    return st;
+}
+
+static void sum_over_ranks(struct comm *c, struct rec_metrics *m)
+{
+    double sums[METRIC_WORDS];
+    int64_t words[METRIC_WORDS];
+    memcpy(words, m, sizeof words);
+    for (size_t i = 0; i < METRIC_WORDS; i++)
+        sums[i] = (double)words[i];
+    c->sum_double(c, sums, METRIC_WORDS);
+    for (size_t i = 0; i < METRIC_WORDS; i++)
+        words[i] = (int64_t)sums[i];
+    memcpy(m, words, sizeof words);
+}
+
+/* ---- the row of result.json
+ * ------------------------------------------------------------------------------ */
+
+static void put(struct json_object *o, const char *key, double v)
+{
+    json_object_object_add(o, key, isfinite(v) ? json_object_new_double(v) : NULL);
+}
+
+static void put_families(struct json_object *row, const struct rec_metrics *m,
+                         const struct dataset *set)
+{
+    struct json_object *p1 = json_object_new_object(), *blind = json_object_new_object();
+    struct json_object *count = json_object_new_object();
+    for (int f = 0; f < dataset_families(set); f++) {
+        const struct dataset_family *family = dataset_family(set, f);
+        struct rec_score s = rec_family(m, f, METRIC_IOU, METRIC_P1);
+        put(p1, family->name, s.p);
+        json_object_object_add(count, family->name, json_object_new_int64(s.records));
+        struct json_object *b = json_object_new_object();
+        put(b, "random", family->random);
+        put(b, "head_noun", family->head_noun);
+        put(b, "attributes", family->attributes);
+        json_object_object_add(blind, family->name, b);
+    }
+    json_object_object_add(row, "p1_by_family", p1);
+    json_object_object_add(row, "expressions_by_family", count);
+    json_object_object_add(row, "blind_by_family", blind);
+}
+
+static void put_scores(struct json_object *row, const struct rec_metrics *m,
+                       const struct dataset *set)
+{
+    struct rec_score p1 = rec_micro(m, METRIC_IOU, METRIC_P1);
+    put(row, "p1", p1.p);
+    put(row, "p1_standard_error", p1.se);
+    put(row, "p5", rec_micro(m, METRIC_IOU, METRIC_P5).p);
+    put(row, "p10", rec_micro(m, METRIC_IOU, METRIC_P10).p);
+    put(row, "p1_macro", rec_macro(m, METRIC_IOU, METRIC_P1).p);
+    put(row, "p1_giou", rec_micro(m, METRIC_GIOU, METRIC_P1).p);
+    json_object_object_add(row, "expressions", json_object_new_int64(p1.records));
+    put_families(row, m, set);
+}
+
+static void put_sizes(struct run *r, struct json_object *row, const struct structure *st)
+{
+    struct structure_count count;
+    struct structure *full = NULL;
+    if (!st && structure_create(&full, r->frame, NULL) != ST_OK)
+        return;
+    structure_count(st ? st : full, &count);
+    json_object_object_add(row, "params_whole", json_object_new_int64(count.whole));
+    json_object_object_add(row, "params_backbones", json_object_new_int64(count.backbones));
+    put(row, "kept_whole", count.kept);
+    put(row, "kept_backbones", (double)count.backbones / (double)count.dense_backbones);
+    put(row, "groups_pruned", count.groups ? (double)count.pruned / count.groups : 0);
+    put(row, "text_groups_shared",
+        count.text_groups ? (double)count.shared / count.text_groups : 0);
+    json_object_object_add(row, "macs",
+                           json_object_new_int64(model_shape_macs(&r->shape, st ? st : full)));
+    json_object_object_add(row, "resident_bytes", json_object_new_int64(4 * count.whole));
+    structure_destroy(full);
+}
+
+/* Bytes that the model takes on disk in the shared form: written, measured, removed. */
+static enum status put_file_bytes(struct run *r, struct json_object *row, struct err *err)
+{
+    char *path = job_folder_path(r->folder, "measure.safetensors");
+    const struct export_options opt = {.dtype = r->job->export_dtype == EXPORT_F16 ? DTYPE_F16
+                                                                                   : DTYPE_F32};
+    struct stat sb;
+    enum status st =
+        path ? export_shared(path, r->model, params_values(model_params(r->model)), &opt, NULL, err)
+             : err_set(err, ST_NOMEM, "out of memory");
+    if (st == ST_OK && stat(path, &sb) == 0)
+        json_object_object_add(row, "file_bytes", json_object_new_int64(sb.st_size));
+    if (path)
+        unlink(path);
+    free(path);
+    return st;
+}
+
+static enum status put_row(struct run *r, const char *name, const struct structure *st,
+                           const struct rec_metrics *m, double seconds, struct err *err)
+{
+    struct json_object *row = json_object_new_object();
+    put_sizes(r, row, st);
+    put_scores(row, m, r->corpus->set[CORPUS_EVAL]);
+    int64_t expressions = rec_micro(m, METRIC_IOU, METRIC_P1).records;
+    put(row, "images_per_second", (double)expressions / fmax(seconds, 1e-9));
+    json_object_object_add(
+        row, "weights",
+        json_object_new_string(r->job->evaluate_weights == WEIGHTS_EMA ? "ema" : "raw"));
+    json_object_object_add(r->result, name, row);
+    enum status status = run_root(r) ? put_file_bytes(r, row, err) : ST_OK;
+    char metric[64];
+    snprintf(metric, sizeof metric, "eval.%s.p1", name);
+    double p1 = rec_micro(m, METRIC_IOU, METRIC_P1).p;
+    run_metric(r, metric, p1, "fraction");
+    run_note(
+        r, REPORT_INFO, "%s: P@1 %.4f (macro %.4f, GIoU %.4f), %lld parameters, %lld expressions",
+        name, p1, rec_macro(m, METRIC_IOU, METRIC_P1).p, rec_micro(m, METRIC_GIOU, METRIC_P1).p,
+        (long long)json_object_get_int64(json_find(row, "params_whole")), (long long)expressions);
+    return status;
+}
+
+enum status evaluate_model(struct run *r, const char *name, const struct structure *st,
+                           struct err *err)
+{
+    if (!r->corpus->set[CORPUS_EVAL])
+        return ST_OK;
+    struct rec_metrics m = {0};
+    struct loader *loader = NULL;
+    bool ema = r->job->evaluate_weights == WEIGHTS_EMA;
+    int64_t started = clock_mono_ns();
+    if (ema)
+        run_swap_ema(r);
+    enum status status = corpus_eval_loader(&loader, r->corpus, r->job, &r->shape, r->comm, err);
+    if (status == ST_OK)
+        status = score_share(r, loader, &m, err);
+    loader_destroy(loader);
+    status = run_agree(r, status, err);
+    if (status == ST_OK) {
+        sum_over_ranks(r->comm, &m);
+        status = put_row(r, name, st, &m, 1e-9 * (double)(clock_mono_ns() - started), err);
+        status = run_agree(r, status, err);
+    }
+    if (ema)
+        run_swap_ema(r);
+    return status;
+}

@@ -1,0 +1,128 @@
+/* recipe.c - the stages of a job, in order: warm-up, pre-training, task, dense score, control,
+ * search, harden, fine-tuning, evaluation, export. A stage whose phase has no steps is passed over.
+ */
+#include "run/run.h"
+
+#include "engine/ckpt/export.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <unistd.h>
+
+struct stage_row {
+    enum status (*run)(struct run *r, struct err *err);
+    bool (*wanted)(const struct jobfile *job);
+};
+
+static bool always(const struct jobfile *job)
+{
+    (void)job;
+    return true;
+}
+
+static bool wants_warmup(const struct jobfile *job)
+{
+    return job->warmup_steps > 0;
+}
+
+static bool wants_pretrain(const struct jobfile *job)
+{
+    return job->pretrain_steps > 0;
+}
+
+static bool wants_task(const struct jobfile *job)
+{
+    return job->task_steps > 0;
+}
+
+static bool wants_control(const struct jobfile *job)
+{
+    return job->control_steps > 0;
+}
+
+static bool wants_search(const struct jobfile *job)
+{
+    return job->search_steps > 0;
+}
+
+static bool wants_finetune(const struct jobfile *job)
+{
+    return job->finetune_steps > 0;
+}
+
+static const struct stage_row stages[STAGE_COUNT] = {
+    [STAGE_WARMUP] = {stage_warmup, wants_warmup},
+    [STAGE_PRETRAIN] = {stage_dense_training, wants_pretrain},
+    [STAGE_TASK] = {stage_dense_training, wants_task},
+    [STAGE_DENSE] = {stage_dense, always},
+    [STAGE_CONTROL] = {stage_control, wants_control},
+    [STAGE_SEARCH] = {stage_search, wants_search},
+    [STAGE_HARDEN] = {stage_harden, wants_search},
+    [STAGE_FINETUNE] = {stage_finetune, wants_finetune},
+    [STAGE_EVALUATE] = {stage_evaluate, wants_finetune},
+    [STAGE_EXPORT] = {stage_export, always},
+};
+
+static enum status start_model(struct run *r, struct err *err)
+{
+    TRY(run_remodel(r, false, r->job->warmup_steps > 0, err));
+    if (!r->job->model_init || !*r->job->model_init)
+        return ST_OK;
+    TRY(import_weights(r->model, r->job->model_init, err));
+    run_note(r, REPORT_INFO, "weights from %s", r->job->model_init);
+    return ST_OK;
+}
+
+static void say_hello(struct run *r)
+{
+    char host[256] = "unknown";
+    if (!r->report)
+        return;
+    gethostname(host, sizeof host - 1);
+    report_hello(r->report, host, (uint32_t)r->comm->size, (uint32_t)r->job->resources_threads,
+                 backend_describe(r->backend), (uint64_t)r->resumed_step, NULL);
+}
+
+/* Ends a stage: its time, a checkpoint at the next one's door, and the coordinator's note. */
+static enum status leave_stage(struct run *r, struct err *err)
+{
+    enum stage left = r->state.stage;
+    run_book_time(r);
+    if (run_root(r) && r->report)
+        report_phase_done(r->report, stage_name(left), r->state.seconds[left], NULL);
+    r->state.stage++;
+    r->state.step = 0;
+    adamw_destroy(r->opt);
+    r->opt = NULL;
+    return run_checkpoint(r, err);
+}
+
+static enum status run_stages(struct run *r, struct err *err)
+{
+    while (r->state.stage < STAGE_COUNT) {
+        const struct stage_row *row = &stages[r->state.stage];
+        if (!row->wanted(r->job)) {
+            r->state.stage++;
+            continue;
+        }
+        if (run_root(r))
+            log_info("stage %s", stage_name(r->state.stage));
+        TRY(row->run(r, err));
+        TRY(leave_stage(r, err));
+    }
+    return ST_OK;
+}
+
+enum status run_recipe(struct run *r, struct err *err)
+{
+    r->stage_entered_ns = clock_mono_ns();
+    TRY(run_resume(r, err));
+    if (!r->model)
+        TRY(run_agree(r, start_model(r, err), err));
+    say_hello(r);
+    enum status st = run_root(r) ? write_reproduce(r, err) : ST_OK;
+    TRY(run_agree(r, st, err));
+    TRY(run_stages(r, err));
+    return run_agree(r, run_root(r) ? write_result(r, err) : ST_OK, err);
+}
