@@ -1,0 +1,34 @@
+/* hypernet_net.h - the network behind hypernet.h; private to engine/hypernet. */
+#ifndef ENGINE_HYPERNET_NET_H
+#define ENGINE_HYPERNET_NET_H
+
+#include "engine/hypernet/hypernet.h"
+
+struct gru {
+    struct tensor *w_ih, *w_hh, *b_ih, *b_hh;
+};
+
+struct hypernet {
+    const struct frame *frame;  /* borrowed */
+    struct hypernet_config cfg; /* width as rounded up */
+    struct params *params;      /* owned */
+    real *input; /* owned, [nsites,width]: orthonormal rows, a function of the seed */
+    struct gru forward, backward;
+    struct tensor *norm_w, *norm_b;
+    struct tensor *
+        *prune; /* owned, nsites heads [N,2 gru]; NULL where the frame's options exclude them */
+    struct tensor **share; /* owned, nsites heads; NULL where a site has no source */
+    int shared;            /* groups of sites that have a source */
+};
+
+/* Logits on the tape: o_m [ngroups], o_own [shared], sites in the frame's order; NULL where there
+ * are none. */
+struct hypernet_logits {
+    struct tensor *m, *own;
+};
+struct hypernet_logits hypernet_forward(struct ctx *cx, struct hypernet *hn);
+
+/* x [shared] -> [ngroups], 0 where a site has no source. */
+struct tensor *hypernet_spread(struct ctx *cx, const struct hypernet *hn, struct tensor *x);
+
+#endif
