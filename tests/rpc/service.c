@@ -57,6 +57,8 @@ static void on_get(struct rpc_call *call, const ProtobufCMessage *request, void 
     pthread_t thread;
     if (strcmp(q->id, "now") == 0) {
         answer_job(call, "now");
+    } else if (strcmp(q->id, "busy") == 0) {
+        rpc_call_fail(call, ST_UNAVAILABLE, "the store is locked: try again");
     } else if (strcmp(q->id, "never") == 0) {
         hold(user, call);
     } else if (strcmp(q->id, "later") == 0 &&
