@@ -28,12 +28,12 @@ extern const char *const shaperef_family_name[FAMILY_COUNT];
 
 struct shaperef_config {
     uint64_t seed;
-    int size;                          /* picture side in pixels, 32 to 1024 */
-    int objects_min, objects_max;      /* 2 to SHAPEREF_OBJECTS_MAX */
-    int64_t scenes[SHAPEREF_SPLITS];   /* 0 = the split is not made; COMP > 0 holds pairs out */
-    int expressions;                   /* a scene, 0 to 32; those that the scene cannot give are left out */
-    double mix[FAMILY_COUNT];          /* weights of the families, >= 0, not all 0 */
-    int captions;                      /* pre-training captions a scene, 0 to 8 */
+    int size;                        /* picture side in pixels, 32 to 1024 */
+    int objects_min, objects_max;    /* 2 to SHAPEREF_OBJECTS_MAX */
+    int64_t scenes[SHAPEREF_SPLITS]; /* 0 = the split is not made; COMP > 0 holds pairs out */
+    int expressions;          /* a scene, 0 to 32; those that the scene cannot give are left out */
+    double mix[FAMILY_COUNT]; /* weights of the families, >= 0, not all 0 */
+    int captions;             /* pre-training captions a scene, 0 to 8 */
     /* Called now and then while a split is made; NULL allowed. */
     void (*progress)(void *arg, enum shaperef_split split, int64_t done, int64_t total);
     void *progress_arg;
@@ -43,8 +43,8 @@ struct shaperef_config {
 void shaperef_defaults(struct shaperef_config *cfg);
 enum status shaperef_check(const struct shaperef_config *cfg, struct err *err);
 
-/* Writes the files of docs/spec/data.md 4 into dir (made when missing). An annotation file appears only when all its
- * pictures are on disk, so an interrupted run leaves none that is incomplete. */
+/* Writes the files of docs/spec/data.md 4 into dir (made when missing). An annotation file appears
+ * only when all its pictures are on disk, so an interrupted run leaves none that is incomplete. */
 enum status shaperef_make(const struct shaperef_config *cfg, const char *dir, struct err *err);
 
 #endif

@@ -1,0 +1,28 @@
+/* safetensors_header.h - the parsed header of a safetensors file. Private to engine/ckpt. */
+#ifndef ENGINE_CKPT_SAFETENSORS_HEADER_H
+#define ENGINE_CKPT_SAFETENSORS_HEADER_H
+
+#include "engine/ckpt/safetensors.h"
+
+struct header_text {
+    char *key, *value; /* owned */
+};
+
+struct header {
+    struct safetensor *tensor; /* names owned; begin is relative to the data until header_check() */
+    uint64_t *end;             /* [n] */
+    int n, room;
+    struct header_text *meta;
+    int metas, meta_room;
+};
+
+/* Parses len bytes of JSON: types, counts, dtypes, shapes that fit 63 bits. */
+enum status header_parse(struct header *ret_header, const char *json, size_t len, const char *path,
+                         struct err *err);
+/* Offsets against shapes, gaps, overlaps, duplicates, the length of the data; sorts by name; makes
+ * begin absolute. */
+enum status header_check(struct header *h, uint64_t data_begin, uint64_t data_bytes,
+                         const char *path, struct err *err);
+void header_fini(struct header *h);
+
+#endif
