@@ -232,7 +232,7 @@ static void unknown_kinds_and_frames_are_refused(void **state)
 static void assert_near(const real *a, const real *b, int64_t n, double tolerance, const char *what)
 {
     for (int64_t i = 0; i < n; i++)
-        if (!(fabs((double)a[i] - (double)b[i]) <= tolerance))
+        if (!(fabs((double)a[i] - (double)b[i]) <= tolerance * fmax(1, fabs((double)b[i]))))
             fail_msg("%s[%lld]: %.9g and %.9g", what, (long long)i, (double)a[i], (double)b[i]);
 }
 

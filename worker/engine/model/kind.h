@@ -34,8 +34,8 @@ struct model {
 };
 
 const struct model_kind *model_kind_find(const char *name); /* NULL if none */
-/* "mdetr, glip": for messages. Borrowed, static. */
-const char *model_kind_list(void);
+/* ST_NOT_FOUND with a sentence that lists the names there are. */
+enum status model_kind_unknown(const char *name, struct err *err);
 
 extern const struct model_kind model_kind_mdetr;
 

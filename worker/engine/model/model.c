@@ -45,8 +45,7 @@ enum status model_create(struct model **ret_model, const char *kind,
 {
     const struct model_kind *found = model_kind_find(kind);
     if (!found)
-        return err_set(err, ST_NOT_FOUND, "no model kind '%s'; there is: %s", kind,
-                       model_kind_list());
+        return model_kind_unknown(kind, err);
     TRY(model_shape_check(shape, err));
     TRY(check_frame(shape, frame, err));
     struct model *m = calloc(1, sizeof *m);
@@ -71,6 +70,11 @@ void model_destroy(struct model *m)
     params_destroy(m->params);
     scratch_fini(&m->scratch);
     free(m);
+}
+
+const char *model_kind_name(const struct model *m)
+{
+    return m->kind->name;
 }
 
 struct params *model_params(struct model *m)

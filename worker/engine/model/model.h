@@ -22,7 +22,8 @@ enum status model_create(struct model **ret_model, const char *kind,
                          const struct model_shape *shape, const struct frame *frame,
                          const struct structure *hard, bool warmup_head, uint64_t seed,
                          struct err *err);
-void model_destroy(struct model *m); /* NULL allowed */
+void model_destroy(struct model *m);                /* NULL allowed */
+const char *model_kind_name(const struct model *m); /* as given to model_create() */
 struct params *model_params(struct model *m);
 struct binding *model_binding(struct model *m);
 const struct model_shape *model_shape(const struct model *m);

@@ -29,8 +29,7 @@ enum status names_create(struct names **ret_names, const char *kind,
 {
     const struct model_kind *found = model_kind_find(kind);
     if (!found)
-        return err_set(err, ST_NOT_FOUND, "no model kind '%s'; there is: %s", kind,
-                       model_kind_list());
+        return model_kind_unknown(kind, err);
     struct names *n = calloc(1, sizeof *n);
     if (n)
         found->names(n, shape);
