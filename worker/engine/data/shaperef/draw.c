@@ -186,7 +186,9 @@ static void ink_colour(double out[3], const struct thing *t, const struct local 
         double period = larger(3.4, 0.52 * t->radius);
         double phase = (at->u + at->v) * 0.70710678 * t->radius / period;
         double wave = fabs(phase - floor(phase) - 0.5); /* 0 in the dark band, 1/2 in the light */
-        light *= 1 - 0.74 * clamp01(0.5 + (0.25 - wave) * period);
+        double dark = clamp01(0.5 + (0.25 - wave) * period);
+        double inner = clamp01(-at->distance - 0.4); /* the outline stays whole */
+        light *= 1 - 0.72 * dark * inner;
     }
     for (int c = 0; c < 3; c++)
         out[c] = (palette[t->value[ATTR_COLOUR]][c] + 10 * t->tint[c]) * light;

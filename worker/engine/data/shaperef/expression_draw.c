@@ -65,29 +65,29 @@ static struct expression propose(const struct scene *s, enum shaperef_family fam
                                  struct rng *rng)
 {
     struct expression e = {.family = family, .head = nothing_but_shape(&s->thing[t])};
-    int middle = other_than(s, rng, t, t);
+    int middle = other_than(s, rng, t, t), third = s->n > 2 ? other_than(s, rng, t, middle) : t;
     switch (family) {
     case FAMILY_ATTR:
         say_at_random(&s->thing[t], 0.1, rng, &e.head);
         single_out(s, t, rng, &e.head);
         break;
     case FAMILY_ORDINAL:
-        say_at_random(&s->thing[t], 0.2, rng, &e.head);
+        say_at_random(&s->thing[t], 0.3, rng, &e.head);
         e.ordinal = (int)rng_next_below(rng, ORDINALS);
         e.direction = (enum direction)rng_next_below(rng, DIRECTIONS);
         break;
     case FAMILY_REL:
-        say_at_random(&s->thing[t], 0.2, rng, &e.head);
+        say_at_random(&s->thing[t], 0.35, rng, &e.head);
         e.relation[0] = (enum relation)rng_next_below(rng, RELATIONS);
         e.anchor[0] = anchor_for(s, middle, rng);
         break;
     case FAMILY_REL2:
-        say_at_random(&s->thing[t], 0.15, rng, &e.head);
+        say_at_random(&s->thing[t], 0.3, rng, &e.head);
         e.relation[0] = (enum relation)rng_next_below(rng, RELATIONS);
         e.relation[1] = (enum relation)rng_next_below(rng, RELATIONS);
         e.anchor[0] = nothing_but_shape(&s->thing[middle]);
         say_at_random(&s->thing[middle], 0.1, rng, &e.anchor[0]);
-        e.anchor[1] = anchor_for(s, s->n > 2 ? other_than(s, rng, t, middle) : t, rng);
+        e.anchor[1] = anchor_for(s, third, rng);
         break;
     case FAMILY_CMP:
         e.bigger = rng_next_below(rng, 2);
@@ -101,6 +101,14 @@ static struct expression propose(const struct scene *s, enum shaperef_family fam
         break;
     }
     return e;
+}
+
+static bool fits_two(const struct scene *s, const struct phrase *p)
+{
+    int n = 0;
+    for (int i = 0; i < s->n; i++)
+        n += phrase_fits(p, &s->thing[i]);
+    return n >= 2;
 }
 
 static bool says_size(const struct phrase *p)
@@ -118,11 +126,9 @@ static bool asks_something(const struct scene *s, const struct expression *e, in
         return true;
     case FAMILY_CMP:
         return !says_size(&e->anchor[0]);
-    case FAMILY_REL2: /* the middle noun phrase alone must not name one object */
-        for (int i = 0, n = 0; i < s->n; i++)
-            if (phrase_fits(&e->anchor[0], &s->thing[i]) && ++n == 2)
-                return fits_another(s, &e->head, target);
-        return false;
+    case FAMILY_REL2: /* three objects, and the middle noun phrase alone must not name one */
+        return !phrase_fits(&e->anchor[1], &s->thing[target]) && fits_two(s, &e->anchor[0]) &&
+               fits_another(s, &e->head, target);
     case FAMILY_ORDINAL:
     case FAMILY_REL:
     case FAMILY_COUNT:
