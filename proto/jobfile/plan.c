@@ -18,7 +18,7 @@ static const struct model_shape sizes[] = {
     [SIZE_TINY] = {.image = 64, .patch = 8, .width = 96, .heads = 4, .ffn = 384,
                    .vision_layers = 4, .text_layers = 4,
                    .fusion_width = 64, .fusion_heads = 4, .fusion_ffn = 256,
-                   .encoder_layers = 1, .decoder_layers = 1,
+                   .encoder_layers = 2, .decoder_layers = 2,
                    .queries = 8, .slots = 48, .max_tokens = 48, .contrast = 64},
     [SIZE_SMALL] = {.image = 224, .patch = 16, .width = 384, .heads = 6, .ffn = 1536,
                     .vision_layers = 12, .text_layers = 6,

@@ -24,7 +24,7 @@ enum status stage_harden(struct run *r, struct err *err)
 {
     if (!r->state.hardened) {
         put_alignment(r);
-        binding_use_own(model_binding(r->model));
+        binding_use_frozen(model_binding(r->model), r->structure);
         TRY(evaluate_model(r, "searched", NULL, err));
         TRY(run_agree(r, run_remodel(r, true, false, err), err));
         run_drop_hypernet(r);

@@ -264,6 +264,8 @@ static enum status before_step(struct run *r, const struct phase_plan *plan, str
     struct binding *b = model_binding(r->model);
     if (r->job->method_masked_weight_step && r->state.version > 0)
         binding_use_bits(b, r->structure);
+    else if (r->state.frozen_at >= 0)
+        binding_use_frozen(b, r->structure);
     else
         binding_use_own(b);
     return ST_OK;

@@ -3,14 +3,13 @@
  * The one place where the structure enters the model: nn layers ask for their effective weights
  * here; models know nothing of m and s. A binding belongs to one model and has one mode at a time:
  *
- *   own      the layer's own weights (dense training, and weight steps of a search before the
- * freeze) frozen   own weights, except that a group which is pruned for its layer but needed by a
- * user runs with m = 0 (weight steps after the freeze: the pull must not draw it to zero, and its
- * layer will lose it) soft     mixed by s and masked by m, both tensors on the tape (hypernetwork
- * steps) bits     the same with a structure's bits as constants (evaluating a structure before
- * hardening) compact  the model was created hardened: parameters are the stored groups only;
- * effective weights are assembled from the owners' rows, so gradients of all users of a row add up
- * in it
+ *   own      the layer's own weights (dense training; weight steps of a search before the freeze)
+ *   frozen   own weights, except that a group which is pruned for its layer but needed by a user runs with
+ *            m = 0 (weight steps after the freeze: the pull must not draw it to zero, yet its layer loses it)
+ *   soft     mixed by s and masked by m, both tensors on the tape (hypernetwork steps)
+ *   bits     the same with a structure's bits as constants (evaluating a structure before hardening)
+ *   compact  the model was created hardened: parameters are the stored groups only; effective weights are
+ *            assembled from the owners' rows, so gradients of all users of a row add up in it
  *
  * m acts on the group's output slice only (columns of Wo, W2), biases are unmasked (method.md 2).
  */

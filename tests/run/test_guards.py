@@ -1,0 +1,66 @@
+"""What the worker does when numbers, disk or ranks fail: one sentence, the documented code, the last good checkpoint kept."""
+import json
+import os
+import struct
+import subprocess
+
+from job import Case, exports, kill_at, run
+
+
+def poison(path):
+    """Makes the first value of the class head NaN."""
+    raw = bytearray(path.read_bytes())
+    n, = struct.unpack("<Q", raw[:8])
+    t = json.loads(raw[8:8 + n])["class_embed.weight"]
+    at = 8 + n + t["data_offsets"][0]
+    raw[at:at + 4] = struct.pack("<f", float("nan"))
+    path.write_bytes(raw)
+
+
+case = Case()
+try:
+    good = case.job("good", 1)
+    run(good, 1)
+    bad = case.dir / "nan.safetensors"
+    bad.write_bytes((good / "export" / "expanded" / "model.safetensors").read_bytes())
+    poison(bad)
+    start = [("phases.warmup.steps", 0), ("phases.pretrain.steps", 0)]
+
+    # NaN: each step is named, nan_limit of them end the job.
+    folder = case.job("nan", 1, start + [("model.init", bad), ("train.nan_limit", 3)])
+    log = run(folder, 1, expect=14)
+    assert log.count("the step is skipped") == 3, log
+    assert "3 steps in a row had a loss of NaN or Inf (train.nan_limit)" in log, log
+
+    # Another model's file.
+    folder = case.job("other", 1, start + [("model.init", good / "export" / "expanded" / "model.safetensors"),
+                                          ("model.ffn", 96)])
+    log = run(folder, 1, expect=2)
+    assert "does not fit the job's model" in log and "fc1" in log, log
+
+    # A damaged one.
+    damaged = case.dir / "damaged.safetensors"
+    damaged.write_bytes(bad.read_bytes()[:5000])
+    log = run(case.job("damaged", 1, start + [("model.init", damaged)]), 1, expect=12)
+    assert "damaged.safetensors" in log, log
+
+    # Disk full: the job ends with one sentence; what was written before is whole and serves once there is room.
+    if os.geteuid() == 0 and subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0:
+        folder = case.job("full", 1)
+        small = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=1700k tmpfs "$0/checkpoints" && shift 0 && exec "$@"',
+                 str(folder)]
+        (folder / "checkpoints").mkdir()
+        log = run(folder, 1, expect=6, prefix=small)
+        assert "No space left on device" in log and "checkpoint at step" in log, log
+        run(folder, 1)
+        assert exports(folder) == exports(good)
+    else:
+        print("skipped: the full disk needs root and mount namespaces")
+
+    # One rank killed: mpirun ends the others; the next start goes on.
+    folder = case.job("rank", 2)
+    assert kill_at(folder, "search 6/30")
+    run(folder)
+finally:
+    case.close()
+print("guards hold")
