@@ -1,0 +1,179 @@
+/* cmd_show.c - `espalier show`: everything about one job. */
+#include "client/commands.h"
+#include "client/job_text.h"
+#include "client/message.h"
+#include "term/format.h"
+#include "term/table.h"
+
+#include <string.h>
+
+static void label(struct buf *out, const struct term *t, const char *name)
+{
+    term_style(out, t, STYLE_DIM, "  %-12s", name);
+}
+
+static void text_row(struct buf *out, const struct term *t, const char *name, const char *text)
+{
+    if (!text[0])
+        return;
+    label(out, t, name);
+    text_clean(out, text, strlen(text));
+    buf_puts(out, "\n");
+}
+
+static void head(struct buf *out, const struct term *t, const Espalier__V1__Job *j)
+{
+    char state[16];
+    term_style(out, t, STYLE_BOLD, "job %s", j->id);
+    buf_puts(out, j->name[0] ? "  " : "");
+    text_clean(out, j->name, strlen(j->name));
+    buf_puts(out, "  ");
+    term_style(out, t, state_style(j->state), "%s", state_text(j->state, state));
+    if (j->reason[0]) {
+        buf_puts(out, " (");
+        text_clean(out, j->reason, strlen(j->reason));
+        buf_puts(out, ")");
+    }
+    buf_puts(out, "\n");
+    text_row(out, t, "", j->text);
+}
+
+static void times(struct buf *out, const struct term *t, const Espalier__V1__Job *j)
+{
+    char text[FORMAT_MAX], lasted[FORMAT_MAX];
+    text_row(out, t, "submitted", format_time(text, j->submitted_ms));
+    if (j->started_ms)
+        text_row(out, t, "started", format_time(text, j->started_ms));
+    if (j->ended_ms) {
+        label(out, t, "ended");
+        buf_puts(out, format_time(text, j->ended_ms));
+        if (j->started_ms)
+            buf_printf(out, ", after %s",
+                       format_duration(lasted, (double)(j->ended_ms - j->started_ms) / 1e3));
+        buf_puts(out, "\n");
+    }
+    label(out, t, "attempt");
+    buf_printf(out, "%u of %u rank%s, priority %d", j->attempt, j->ranks, j->ranks == 1 ? "" : "s",
+               j->priority);
+    if (j->ended_ms && j->attempt)
+        buf_printf(out, ", launcher's exit code %d", j->exit_code);
+    buf_puts(out, "\n");
+}
+
+static void progress(struct buf *out, const struct term *t, const Espalier__V1__Progress *p)
+{
+    char a[FORMAT_MAX], b[FORMAT_MAX];
+    if (!p)
+        return;
+    label(out, t, "progress");
+    text_clean(out, p->phase, strlen(p->phase));
+    buf_printf(out, " %llu / %llu, in all %llu / %llu\n", (unsigned long long)p->step,
+               (unsigned long long)p->steps, (unsigned long long)p->total_step,
+               (unsigned long long)p->total_steps);
+    label(out, t, "");
+    buf_printf(out, "loss %.4g, step %s, ETA %s\n", p->loss, format_duration(a, p->step_seconds),
+               format_duration(b, p->eta_seconds));
+    if (p->params_target > 0) {
+        label(out, t, "kept");
+        buf_printf(out, "%s of the parameters, target %s\n", format_percent(a, p->params_kept),
+                   format_percent(b, p->params_target));
+    }
+}
+
+static void phases(struct buf *out, const struct term *t, const Espalier__V1__Job *j)
+{
+    char text[FORMAT_MAX];
+    for (size_t i = 0; i < j->n_phase_times; i++) {
+        label(out, t, i ? "" : "phases");
+        buf_printf(out, "%-10.16s %s\n", j->phase_times[i]->phase,
+                   format_duration(text, j->phase_times[i]->seconds));
+    }
+}
+
+static void artifacts(struct buf *out, const struct term *t, const Espalier__V1__Job *j)
+{
+    static const struct table_column columns[] = {{.heading = "FILE", .flexible = true},
+                                                  {.heading = "SIZE", .right = true},
+                                                  {.heading = "SHA-256"}};
+    struct table table;
+    char text[FORMAT_MAX];
+    if (j->n_artifacts == 0)
+        return;
+    table_init(&table, columns, 3);
+    for (size_t i = 0; i < j->n_artifacts; i++) {
+        struct buf name;
+        buf_init(&name, 65536);
+        text_clean(&name, j->artifacts[i]->name, strlen(j->artifacts[i]->name));
+        table_cell(&table, STYLE_PLAIN, "%s", buf_str(&name));
+        table_cell(&table, STYLE_PLAIN, "%s", format_size(text, j->artifacts[i]->size_bytes));
+        table_cell(&table, STYLE_DIM, "%.12s", j->artifacts[i]->sha256);
+        buf_fini(&name);
+    }
+    buf_puts(out, "\n");
+    table_print(&table, t, out);
+    table_fini(&table);
+}
+
+static int print_job(struct cli *cli, const Espalier__V1__Job *j)
+{
+    struct buf out;
+    buf_init(&out, 16 << 20);
+    head(&out, &cli->out, j);
+    times(&out, &cli->out, j);
+    text_row(&out, &cli->out, "owner", j->owner);
+    text_row(&out, &cli->out, "folder", j->folder);
+    for (size_t i = 0; i < j->n_overrides; i++) {
+        label(&out, &cli->out, i ? "" : "set");
+        buf_printf(&out, "%s=%s\n", j->overrides[i]->key, j->overrides[i]->value);
+    }
+    progress(&out, &cli->out, j->progress);
+    phases(&out, &cli->out, j);
+    artifacts(&out, &cli->out, j);
+    int code = cli_print(cli, &out);
+    buf_fini(&out);
+    return code;
+}
+
+/* The file alone, byte for byte. */
+static int print_file(struct cli *cli, const Espalier__V1__Job *j)
+{
+    struct buf out;
+    buf_init(&out, 16 << 20);
+    buf_add(&out, j->job_file.data, j->job_file.len);
+    int code = cli_print(cli, &out);
+    buf_fini(&out);
+    return code;
+}
+
+static int run_show(struct cli *cli, const struct args *args)
+{
+    struct err err;
+    Espalier__V1__GetReply *reply = NULL;
+    if (cli_get_job(cli, args->positional[0], &reply, &err) != ST_OK)
+        return cli_fail(cli, &err);
+    int code = args_flag(args, "file") ? print_file(cli, reply->job)
+               : cli->json             ? cli_print_json(cli, message_json(&reply->job->base))
+                                       : print_job(cli, reply->job);
+    reply_free(reply);
+    return code;
+}
+
+static const struct option_row options[] = {
+    {0, "file", NULL, "print the job file as it was submitted instead"},
+    {0, "json", NULL, "the job as one JSON object"},
+    {0, NULL, NULL, NULL},
+};
+
+const struct command command_show = {
+    .name = "show",
+    .summary = "show one job: state, times, progress, results",
+    .usage = "ID [--file | --json]",
+    .details = "ID may be `last`.\n",
+    .examples = "espalier show 12\n"
+                "espalier show last --json | jq .progress\n"
+                "espalier show 12 --file > again.yaml\n",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_show,
+};

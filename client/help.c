@@ -1,0 +1,114 @@
+/* help.c - `espalier help`, and the help of every command, made from its descriptor. */
+#include "client/commands.h"
+
+#include "jobfile/jobfile.h"
+
+#include <string.h>
+
+const struct option_row global_options[] = {
+    {0, "server", "ADDR",
+     "the daemon: a socket's path, unix:/path or host:port; else $ESPALIER_SERVER"},
+    {0, "color", "WHEN", "auto (default), always or never; NO_COLOR is honoured"},
+    {'h', "help", NULL, "this help"},
+    {0, "version", NULL, "the version"},
+    {0, NULL, NULL, NULL},
+};
+
+static void heading(struct buf *out, const struct term *t, const char *text)
+{
+    buf_puts(out, "\n");
+    term_style(out, t, STYLE_BOLD, "%s", text);
+    buf_puts(out, "\n");
+}
+
+/* Lines of a text, each indented by two. */
+static void indented(struct buf *out, const char *text)
+{
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+        buf_printf(out, "  %.*s\n", (int)n, text);
+        text += n + (text[n] == '\n');
+    }
+}
+
+void command_help(struct buf *out, const struct term *t, const struct command *c)
+{
+    term_style(out, t, STYLE_BOLD, "espalier %s", c->name);
+    buf_printf(out, " - %s\n", c->summary);
+    heading(out, t, "Usage");
+    buf_printf(out, "  espalier %s %s\n", c->name, c->usage);
+    if (c->details[0]) {
+        buf_puts(out, "\n");
+        buf_puts(out, c->details);
+    }
+    if (c->options) {
+        heading(out, t, "Options");
+        args_help(out, c->options);
+    }
+    if (!c->raw) {
+        heading(out, t, "Common options");
+        args_help(out, global_options);
+    }
+    if (c->examples[0]) {
+        heading(out, t, "Examples");
+        indented(out, c->examples);
+    }
+}
+
+void overview(struct buf *out, const struct term *t)
+{
+    term_style(out, t, STYLE_BOLD, "espalier");
+    buf_puts(out, " - train vision-language models against a frame: prune, share, fine-tune\n\n"
+                  "  espalier COMMAND [ARGUMENTS]\n");
+    heading(out, t, "Commands");
+    for (int i = 0; command_at(i); i++)
+        buf_printf(out, "  %-10s  %s\n", command_at(i)->name, command_at(i)->summary);
+    heading(out, t, "Start here");
+    indented(out, "espalier plan job.yaml             check a job file, see what it would do\n"
+                  "espalier submit job.yaml --follow  queue it and watch it\n"
+                  "espalier help submit               a command's options and examples\n"
+                  "espalier help job-file             every key of a job file\n");
+}
+
+static int run_help(struct cli *cli, const struct args *args)
+{
+    struct buf text;
+    struct err err;
+    const char *topic = args->npositionals ? args->positional[0] : "";
+    bool markdown = args_flag(args, "markdown");
+    const struct command *command = command_find(topic);
+    buf_init(&text, 1 << 20);
+    int code = 0;
+    if (!topic[0])
+        overview(&text, &cli->out);
+    else if (command)
+        command_help(&text, &cli->out, command);
+    else if (!strcmp(topic, "job-file"))
+        jobfile_help(&text, markdown);
+    else if (!strcmp(topic, "exit-codes"))
+        exits_help(&text, markdown);
+    else {
+        err_set(&err, ST_NOT_FOUND,
+                "no help on '%.40s'; topics are the commands, job-file and exit-codes", topic);
+        code = cli_fail(cli, &err);
+    }
+    code = code ? code : cli_print(cli, &text);
+    buf_fini(&text);
+    return code;
+}
+
+static const struct option_row options[] = {
+    {0, "markdown", NULL, "job-file and exit-codes as the documents in docs/spec"},
+    {0, NULL, NULL, NULL},
+};
+
+const struct command command_help_topic = {
+    .name = "help",
+    .summary = "help on a command, the job file or the exit codes",
+    .usage = "[COMMAND | job-file | exit-codes]",
+    .details = "",
+    .examples = "espalier help submit\nespalier help job-file | less\n",
+    .options = options,
+    .max_args = 1,
+    .run = run_help,
+};
