@@ -99,6 +99,7 @@ def warmup_target(cfg, c):
     """Section 6 in the slowest words: loops over patches and boxes."""
     side, p = cfg["image"] // cfg["patch"], cfg["patch"]
     target = np.zeros((len(c["boxes"]), side * side, cfg["vocab"]))
+    box = np.full((len(c["boxes"]), side * side, 4), np.nan)
     start = np.cumsum([0, *c["boxes"]])
     for b, (h, w) in enumerate(c["valid"]):
         for i in range(side * side):
@@ -109,16 +110,17 @@ def warmup_target(cfg, c):
                 target[b, i, PAD] = 1
                 continue
             best = min(holds, key=lambda g: c["box"][g, 2] * c["box"][g, 3])
+            box[b, i] = c["box"][best]
             words = c["token"][b][c["positive"][best] > 0]
             for word in words:
                 target[b, i, word] += 1 / len(words)
-    return torch.tensor(target)
+    return torch.tensor(target), torch.tensor(box)
 
 
 def warmup(model, cfg, c):
     t = tensors(c)
-    loss = tm.warmup_loss(model, t["image"], warmup_target(cfg, c), t["count"], t["image_mask"])
-    return {"loss": [float(loss)]}, grads(model, loss)
+    loss, terms = tm.warmup_loss(model, t["image"], *warmup_target(cfg, c), t["image_mask"])
+    return {"loss": [float(loss), *(float(v) for v in terms.values())]}, grads(model, loss)
 
 
 def put(out, name, array):

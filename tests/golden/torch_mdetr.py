@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import nn
 
 TINY = dict(image=64, patch=8, stem="conv", channels=96, heads=4, ffn=384, vision_layers=4, text_layers=4,
-            fusion=64, fusion_heads=4, fusion_ffn=256, encoder_layers=1, decoder_layers=1, queries=8, slots=48,
+            fusion=64, fusion_heads=4, fusion_ffn=256, encoder_layers=2, decoder_layers=2, queries=8, slots=48,
             max_text=48, contrast=64, vocab=64, dropout=0.0)
 SMALL = dict(image=224, patch=16, stem="conv", channels=384, heads=6, ffn=1536, vision_layers=12, text_layers=6,
              fusion=256, fusion_heads=8, fusion_ffn=1024, encoder_layers=3, decoder_layers=3, queries=16, slots=64,
@@ -264,6 +264,7 @@ class Mdetr(nn.Module):
         self.contrastive_align_projection_image = nn.Linear(d, cfg["contrast"])
         self.contrastive_align_projection_text = nn.Linear(d, cfg["contrast"])
         self.warmup = nn.Linear(c, cfg["vocab"])
+        self.warmup.box = nn.Linear(c, 4)
         self.reset()
 
     def reset(self):
@@ -390,11 +391,16 @@ def losses(outs, boxes, positive, count, weights=WEIGHTS):
     return total, terms
 
 
-def warmup_loss(model, image, target, count, image_mask=None):
-    """Section 6: target [B,N,V], each row's mass 1. Summed over real patches, divided by boxes * N."""
+def warmup_loss(model, image, target, target_box, image_mask=None):
+    """Section 6: target [B,N,V], each row's mass 1; target_box [B,N,4], NaN where a patch shows no object."""
     x, patches = model.vision_features(image, image_mask)
-    each = -(target * model.warmup(x).log_softmax(-1)).sum(-1)
-    return (each * patches.flatten(1)).sum() / (max(1, int(count.sum())) * x.shape[1])
+    real = patches.flatten(1)
+    words = (-(target * model.warmup(x).log_softmax(-1)).sum(-1) * real).sum()
+    shown = real & ~target_box[..., 0].isnan()
+    box, true = model.warmup.box(x).sigmoid()[shown], target_box[shown]
+    bbox, giou = (box - true).abs().sum(), (1 - iou_giou(box, true)[1]).sum()
+    ce, bbox, giou = (v / real.numel() for v in (words, bbox, giou))
+    return ce + 5 * bbox + 2 * giou, dict(ce=ce, bbox=bbox, giou=giou)
 
 
 @torch.no_grad()

@@ -13,7 +13,11 @@
 
 static int64_t warmup_size(struct params *p)
 {
-    return params_find(p, "warmup.w")->size + params_find(p, "warmup.b")->size;
+    int64_t size = 0;
+    for (int i = 0; i < params_count(p); i++)
+        if (strncmp(params_at(p, i)->spec.name, "warmup.", 7) == 0)
+            size += params_at(p, i)->size;
+    return size;
 }
 
 static void check_count(const struct model_shape *shape)

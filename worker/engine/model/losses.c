@@ -86,22 +86,16 @@ static void layer_terms(struct ctx *cx, struct scratch *s, const struct layer_an
     term[ALIGN] = align_term(cx, a, text, t.positive, norm);
 }
 
-static double value(struct scratch *s, struct ctx *cx, const struct tensor *scalar)
-{
-    const real *v = scratch_download(s, cx, scalar);
-    return v ? (double)*v : 0;
-}
-
 static void report(struct ctx *cx, struct scratch *s, const struct layer_answer *last,
                    struct tensor *const *term, const struct tensor *total, struct model_losses *ret)
 {
     const real *hs = scratch_download(s, cx, last->hs);
     struct model_losses values = {
-        .total = value(s, cx, total),
-        .ce = value(s, cx, term[CE]),
-        .bbox = value(s, cx, term[BBOX]),
-        .giou = value(s, cx, term[GIOU]),
-        .contrast = value(s, cx, term[ALIGN]),
+        .total = scratch_scalar(s, cx, total),
+        .ce = scratch_scalar(s, cx, term[CE]),
+        .bbox = scratch_scalar(s, cx, term[BBOX]),
+        .giou = scratch_scalar(s, cx, term[GIOU]),
+        .contrast = scratch_scalar(s, cx, term[ALIGN]),
     };
     if (!ctx_ok(cx))
         return;

@@ -39,10 +39,11 @@ void losses_match(struct ctx *cx, struct scratch *s, const struct layer_answer *
 struct tensor *losses_grounding(struct ctx *cx, struct scratch *s, const struct answers *a,
                                 const struct batch *batch, struct model_losses *ret);
 
-/* logits [B,N,V] of N = rows x cols patches. Patches beyond the real image do not count. The sum is
- * divided by norm_boxes * N. */
-struct tensor *losses_warmup(struct ctx *cx, struct scratch *s, struct tensor *logits,
-                             const struct batch *batch, int64_t patch, struct model_losses *ret);
+/* words [B,N,V] (logits) and box [B,N,4] of N = rows x cols patches: the mean over the B N patches of the words' cross entropy
+ * plus 5 L1 + 2 (1 - GIoU) of the patches that show an object. Patches beyond the real image add nothing. */
+struct tensor *losses_warmup(struct ctx *cx, struct scratch *s, struct tensor *words,
+                             struct tensor *box, const struct batch *batch, int64_t patch,
+                             struct model_losses *ret);
 
 /* Mean over images of the mean pairwise cosine of the queries' rows of hs [B,Q,d]; 0 for a single
  * query. */

@@ -27,7 +27,7 @@ struct mdetr {
     struct tensor *query; /* [Q,d] */
     struct linear class, contrast_image, contrast_text;
     struct box_mlp box;
-    struct linear warmup; /* w NULL without a warm-up head */
+    struct linear warmup, warmup_box; /* w NULL without a warm-up head */
 };
 
 /* ---- parameters -------------------------------------------------------------------------------
@@ -119,8 +119,10 @@ static enum status create(struct model *m, bool warmup_head, struct err *err)
         return err_set(err, ST_INTERNAL, "the structure's frame lacks a layer of the model");
     add_fusion(d, &rest, s);
     add_heads(d, &rest, s);
-    if (warmup_head)
+    if (warmup_head) {
         linear_add(&d->warmup, &vision, "warmup", s->vocabulary, s->width);
+        linear_add(&d->warmup_box, &vision, "warmup.box", 4, s->width);
+    }
     return ST_OK;
 }
 
@@ -229,8 +231,10 @@ static struct tensor *warmup_loss(struct ctx *cx, struct model *m, const struct 
     sight_make(cx, &m->scratch, &m->shape, batch, &sight);
     if (!ctx_ok(cx))
         return NULL;
-    struct tensor *logits = linear_forward(cx, &d->warmup, see(cx, d, batch, &sight), ACT_NONE);
-    return losses_warmup(cx, &m->scratch, logits, batch, m->shape.patch, ret);
+    struct tensor *x = see(cx, d, batch, &sight);
+    struct tensor *words = linear_forward(cx, &d->warmup, x, ACT_NONE);
+    struct tensor *box = op_sigmoid(cx, linear_forward(cx, &d->warmup_box, x, ACT_NONE));
+    return losses_warmup(cx, &m->scratch, words, box, batch, m->shape.patch, ret);
 }
 
 /* 1 - softmax(logits)[S-1]: the probability of naming something. */

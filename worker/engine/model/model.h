@@ -37,8 +37,9 @@ struct model_losses { /* values of this rank's part; sums to total with the spec
  * a step: the next call reuses the host memory of this one. */
 struct tensor *model_loss(struct ctx *cx, struct model *m, const struct batch *batch,
                           struct model_losses *ret);
-/* Unimodal warm-up of the vision backbone (docs/spec/model-mdetr.md 6): only total is filled. Its
- * head "warmup.{w,b}" is in the table of a model created with warmup_head. */
+/* Unimodal warm-up of the vision backbone (docs/spec/model-mdetr.md 6): a mean over this batch's patches, so the caller
+ * weighs it by B / global batch; contrast and query_cosine are 0. Its heads "warmup.{w,b}", "warmup.box.{w,b}" are in
+ * the table of a model created with warmup_head. */
 struct tensor *model_warmup_loss(struct ctx *cx, struct model *m, const struct batch *batch,
                                  struct model_losses *ret);
 

@@ -72,3 +72,9 @@ const real *scratch_download(struct scratch *s, struct ctx *cx, const struct ten
         ctx_backend(cx)->memory->download(to, t->data, n * sizeof *to);
     return to;
 }
+
+double scratch_scalar(struct scratch *s, struct ctx *cx, const struct tensor *scalar)
+{
+    const real *v = scratch_download(s, cx, scalar);
+    return v ? (double)*v : 0;
+}

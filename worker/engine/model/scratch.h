@@ -28,5 +28,7 @@ void scratch_fini(struct scratch *s);
 void *scratch_get(struct scratch *s, struct ctx *cx, size_t count, size_t size);
 /* The values of a tensor on the host, valid as long; NULL after a failure. */
 const real *scratch_download(struct scratch *s, struct ctx *cx, const struct tensor *t);
+/* The value of a scalar tensor; 0 after a failure. */
+double scratch_scalar(struct scratch *s, struct ctx *cx, const struct tensor *scalar);
 
 #endif

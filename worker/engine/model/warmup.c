@@ -31,51 +31,91 @@ static int box_at(const struct batch *batch, int64_t b, double x, double y)
     return best;
 }
 
-static void set_words(real *target, const struct batch *batch, int64_t b, int box)
+static void set_words(real *word, const struct batch *batch, int64_t b, int box)
 {
     if (box < 0) {
-        target[TOKEN_PAD] = 1; /* no phrase holds it */
+        word[TOKEN_PAD] = 1; /* no phrase holds it */
         return;
     }
     real mass = (real)(1.0 / words_of(batch, box));
     for (int64_t l = 0; l < batch->L; l++)
         if (batch->positive[box * batch->L + l])
-            target[batch->token[b * batch->L + l]] += mass;
+            word[batch->token[b * batch->L + l]] += mass;
 }
 
-static void set_targets(real *target, real *weight, const struct batch *batch, int64_t patch,
+/* Host memory. */
+struct patch_targets {
+    real *word, *weight; /* [B*N,V], [B*N] */
+    int32_t *row;        /* [n] patches that show an object */
+    real *box;           /* [n,4] */
+    int n;
+};
+
+static void set_box(struct patch_targets *t, const struct batch *batch, int64_t row, int box)
+{
+    if (box < 0)
+        return;
+    for (int k = 0; k < 4; k++)
+        t->box[t->n * 4 + k] = batch->box[(int64_t)box * 4 + k];
+    t->row[t->n++] = (int32_t)row;
+}
+
+static void set_targets(struct patch_targets *t, const struct batch *batch, int64_t patch,
                         int64_t V)
 {
-    int64_t rows = batch->height / patch, cols = batch->width / patch;
-    for (int64_t b = 0; b < batch->B; b++) {
-        int64_t height = batch->valid[2 * b], width = batch->valid[2 * b + 1];
-        for (int64_t i = 0; i < rows * cols; i++, target += V, weight++) {
-            int64_t top = i / cols * patch, left = i % cols * patch;
-            if (top >= height || left >= width)
-                continue;
-            double y = ((double)top + (double)patch / 2) / (double)height;
-            double x = ((double)left + (double)patch / 2) / (double)width;
-            set_words(target, batch, b, box_at(batch, b, x, y));
-            *weight = 1;
-        }
+    int64_t cols = batch->width / patch, N = batch->height / patch * cols;
+    for (int64_t row = 0; row < batch->B * N; row++) {
+        int64_t b = row / N, height = batch->valid[2 * b], width = batch->valid[2 * b + 1];
+        int64_t top = row % N / cols * patch, left = row % cols * patch;
+        if (top >= height || left >= width)
+            continue;
+        double y = ((double)top + (double)patch / 2) / (double)height;
+        double x = ((double)left + (double)patch / 2) / (double)width;
+        int box = box_at(batch, b, x, y);
+        set_words(t->word + row * V, batch, b, box);
+        set_box(t, batch, row, box);
+        t->weight[row] = 1;
     }
 }
 
-struct tensor *losses_warmup(struct ctx *cx, struct scratch *s, struct tensor *logits,
-                             const struct batch *batch, int64_t patch, struct model_losses *ret)
+static bool targets_get(struct ctx *cx, struct scratch *s, int64_t rows, int64_t V,
+                        struct patch_targets *t)
+{
+    *t = (struct patch_targets){0};
+    t->word = scratch_get(s, cx, (size_t)(rows * V), sizeof *t->word);
+    t->weight = scratch_get(s, cx, (size_t)rows, sizeof *t->weight);
+    t->row = scratch_get(s, cx, (size_t)rows, sizeof *t->row);
+    t->box = scratch_get(s, cx, (size_t)rows * 4, sizeof *t->box);
+    return ctx_ok(cx);
+}
+
+struct tensor *losses_warmup(struct ctx *cx, struct scratch *s, struct tensor *words,
+                             struct tensor *box, const struct batch *batch, int64_t patch,
+                             struct model_losses *ret)
 {
     if (!ctx_ok(cx))
         return NULL;
-    int64_t flat[2] = {tensor_rows(logits), tensor_last(logits)};
-    real *target = scratch_get(s, cx, (size_t)(flat[0] * flat[1]), sizeof *target);
-    real *weight = scratch_get(s, cx, (size_t)flat[0], sizeof *weight);
-    if (!ctx_ok(cx))
+    int64_t rows = tensor_rows(words), V = tensor_last(words);
+    int64_t flat_word[2] = {rows, V}, flat_box[2] = {rows, 4};
+    struct patch_targets t;
+    if (!targets_get(cx, s, rows, V, &t))
         return NULL;
-    set_targets(target, weight, batch, patch, flat[1]);
-    double norm = 1 / (batch->norm_boxes * (double)logits->dim[1]);
-    struct tensor *loss = op_soft_ce(cx, ctx_view(cx, logits, 2, flat), target, weight, norm);
-    const real *value = scratch_download(s, cx, loss);
-    if (value)
-        *ret = (struct model_losses){.total = (double)*value};
+    set_targets(&t, batch, patch, V);
+    double mean = 1 / (double)rows;
+    box = ctx_view(cx, box, 2, flat_box);
+    struct tensor *term[3] = {
+        op_soft_ce(cx, ctx_view(cx, words, 2, flat_word), t.word, t.weight, mean),
+        op_l1_rows(cx, box, t.row, t.box, t.n, mean),
+        op_giou_rows(cx, box, t.row, t.box, t.n, mean),
+    };
+    struct tensor *loss = op_weighted_sum(cx, term, (const double[]){1, 5, 2}, 3);
+    struct model_losses values = {
+        .total = scratch_scalar(s, cx, loss),
+        .ce = scratch_scalar(s, cx, term[0]),
+        .bbox = scratch_scalar(s, cx, term[1]),
+        .giou = scratch_scalar(s, cx, term[2]),
+    };
+    if (ctx_ok(cx))
+        *ret = values;
     return loss;
 }
