@@ -40,7 +40,7 @@ static void rig_open(struct rig *r, struct frame *frame, const struct hypernet_c
     struct err err = {0};
     r->frame = frame;
     ok(hypernet_create(&r->hn, frame, cfg, &err), &err);
-    ok(ctx_create(&r->cx, backend_find("ref"), (size_t)1 << 28, &err), &err);
+    ok(ctx_create(&r->cx, backend_find("cpu"), (size_t)1 << 28, &err), &err);
 }
 
 static void rig_close(struct rig *r)
@@ -143,8 +143,9 @@ static void scores_tell_how_often_a_bit_is_1(void **state)
     struct rig r;
     struct hypernet_config cfg = config;
     cfg.bias = log(log(2.0));
+    cfg.gru = 16;
     rig_open(&r, frame_of(1, 2, 8, 2, 8, options_of(ALL_ON, 2)), &cfg);
-    int n = r.frame->ngroups, draws = 2000;
+    int n = r.frame->ngroups, draws = 1000;
     double *count = calloc(3 * (size_t)n, sizeof *count), *score = count + n, *own = score + n;
     for (int k = 0; k < draws; k++) {
         ctx_begin(r.cx, &(struct ctx_config){.seed = 3, .step = (uint64_t)k});
@@ -274,7 +275,7 @@ static void the_budget_alone_leads_to_the_target(void **state)
     struct err err = {0};
     struct frame *f = frame_of(4, 4, 32, 4, 64, options_of(ALL_ON, 3));
     rig_open(&r, f, &config);
-    ok(adamw_create(&opt, backend_find("ref"), hypernet_params(r.hn), &err), &err);
+    ok(adamw_create(&opt, backend_find("cpu"), hypernet_params(r.hn), &err), &err);
     double kept = 0, late = 0, worst = 0;
     search_step(&r, opt, 0, 0.6, &kept);
     assert_true(kept > 0.95);
