@@ -234,12 +234,16 @@ static void fake_poll(struct launch *l, const struct launch_spec *spec, struct e
 static void note_stop(struct launch *l, const struct launch_spec *spec, size_t which)
 {
     struct launch_fake *f = (struct launch_fake *)l;
-    struct fake_attempt a;
-    if (!load(spec, &a))
+    struct fake_attempt a = {0};
+    int64_t now = f->clock->wall_ms(f->clock);
+    if (!load(spec, &a)) { /* never started, and never to be */
+        a.started_ms = a.kill_ms = now;
+        save(spec, &a, NULL);
         return;
+    }
     int64_t *at[] = {&a.asked_ms, &a.term_ms, &a.kill_ms};
     if (*at[which] == 0) {
-        *at[which] = f->clock->wall_ms(f->clock);
+        *at[which] = now;
         save(spec, &a, NULL); /* not noted: the next rung, or the same one again, will be */
     }
 }

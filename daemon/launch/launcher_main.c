@@ -109,16 +109,29 @@ static enum status run_attempt(const char *dir, char **argv, char **env, struct 
     return ST_OK;
 }
 
+/* Missing records are what allows a start; one that cannot be read is a failure, not a licence to run. */
+static enum status is_untouched(const char *dir, bool *ret_untouched, struct err *err)
+{
+    struct launcher_record other;
+    struct exit_record end;
+    enum status ran = record_read_launcher(dir, &other, err);
+    enum status over = record_read_exit(dir, &end, err);
+    *ret_untouched = ran == ST_NOT_FOUND && over == ST_NOT_FOUND;
+    return ran != ST_OK && ran != ST_NOT_FOUND     ? ran
+           : over != ST_OK && over != ST_NOT_FOUND ? over
+                                                   : ST_OK;
+}
+
 static enum status run(const char *dir, struct err *err)
 {
-    bool mine = false;
-    struct launcher_record other;
-    TRY(record_lock(dir, &mine, err));
-    if (!mine)
+    int lock = -1; /* stays open: it is held for the life of this process */
+    bool untouched = false;
+    TRY(record_lock(dir, &lock, err));
+    if (lock < 0)
         return ST_OK;
-    enum status seen = record_read_launcher(dir, &other, err);
-    if (seen != ST_NOT_FOUND)
-        return seen; /* it ran before; an unreadable record is a failure, not a licence to run */
+    TRY(is_untouched(dir, &untouched, err));
+    if (!untouched)
+        return ST_OK;
     char **argv = NULL, **env = NULL;
     TRY(record_read_command(dir, &argv, &env, err));
     enum status st = run_attempt(dir, argv, env, err);

@@ -167,21 +167,20 @@ static int open_lock(const char *attempt_dir)
     return open(path_in(path, attempt_dir, "lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 }
 
-enum status record_lock(const char *attempt_dir, bool *ret_mine, struct err *err)
+enum status record_lock(const char *attempt_dir, int *ret_fd, struct err *err)
 {
     int fd = open_lock(attempt_dir);
     if (fd < 0)
         return err_errno(err, "cannot open %s/lock", attempt_dir);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    /* The descriptor stays open: closing it would give the lock up. */
     if (fcntl(fd, F_SETLK, &lock) == 0) {
-        *ret_mine = true;
+        *ret_fd = fd;
         return ST_OK;
     }
     bool held = errno == EACCES || errno == EAGAIN;
     enum status st = held ? ST_OK : err_errno(err, "cannot lock %s/lock", attempt_dir);
     if (held)
-        *ret_mine = false;
+        *ret_fd = -1;
     close(fd);
     return st;
 }

@@ -43,8 +43,8 @@ enum status record_write_exit(const char *attempt_dir, const struct exit_record 
                               struct err *err);
 enum status record_read_exit(const char *attempt_dir, struct exit_record *ret_r, struct err *err);
 
-/* Takes the lock for the life of this process; *ret_mine false: another process holds it. */
-enum status record_lock(const char *attempt_dir, bool *ret_mine, struct err *err);
+/* Takes the lock until *ret_fd is closed or this process ends; *ret_fd -1: another process holds it. */
+enum status record_lock(const char *attempt_dir, int *ret_fd, struct err *err);
 bool record_is_locked(const char *attempt_dir); /* by another process */
 
 #endif

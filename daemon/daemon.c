@@ -1,0 +1,221 @@
+/* daemon.c - the subsystems in one table: built in its order, taken down backwards. */
+#include "daemon.h"
+
+#include "base/log.h"
+#include "home.h"
+#include "inbox.h"
+#include "job/jobs.h"
+#include "job/records.h"
+#include "loop.h"
+#include "service/check.h"
+#include "service/service.h"
+#include "service/streams.h"
+
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define GRACE_MS 500 /* for calls that are being answered when the daemon ends */
+
+/* ---- account and signals -------------------------------------------------------------------- */
+
+static enum status create_process(struct daemon *d, struct err *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    /* Before any thread: all of them inherit the mask, and the loop reads the signals as it reads the rest. */
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit shows as a failed write, like a full disk */
+    d->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (d->signals < 0)
+        return err_errno(err, "cannot read signals");
+    struct passwd *account = getpwuid(geteuid());
+    if (account)
+        snprintf(d->owner, sizeof d->owner, "%s", account->pw_name);
+    else
+        snprintf(d->owner, sizeof d->owner, "%u", geteuid());
+    d->started_ms = daemon_now_ms(d);
+    return ST_OK;
+}
+
+static void destroy_process(struct daemon *d)
+{
+    if (d->signals >= 0)
+        close(d->signals);
+}
+
+/* ---- store and jobs ------------------------------------------------------------------------- */
+
+static enum status create_store(struct daemon *d, struct err *err)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/espalier.db", d->options.home);
+    return store_open(&d->store, path, err);
+}
+
+static void destroy_store(struct daemon *d)
+{
+    store_close(d->store);
+}
+
+static enum status create_jobs(struct daemon *d, struct err *err)
+{
+    TRY(jobs_create(&d->jobs, err));
+    d->queue_dirty = true;
+    return jobs_reload(d->jobs, d->store, err);
+}
+
+static void destroy_jobs(struct daemon *d)
+{
+    jobs_destroy(d->jobs);
+}
+
+/* ---- launcher ------------------------------------------------------------------------------- */
+
+static void take_fake(const struct fake_report *f, void *user)
+{
+    struct daemon *d = user;
+    struct active *a = jobs_find(d->jobs, f->job_id);
+    Espalier__V1__Record r = ESPALIER__V1__RECORD__INIT, *records[] = {&r};
+    Espalier__V1__Hello hello = ESPALIER__V1__HELLO__INIT;
+    Espalier__V1__Progress progress = ESPALIER__V1__PROGRESS__INIT;
+    Espalier__V1__Done done = ESPALIER__V1__DONE__INIT;
+    if (!a || a->job.attempt.number != f->attempt)
+        return;
+    r.number = f->number;
+    r.time_ms = f->time_ms;
+    if (f->kind == FAKE_HELLO) {
+        hello.host = hello.kernel_set = (char *)"fake";
+        hello.ranks = (uint32_t)a->job.ranks;
+        hello.threads_per_rank = (uint32_t)a->job.threads;
+        r.kind_case = ESPALIER__V1__RECORD__KIND_HELLO;
+        r.hello = &hello;
+    } else if (f->kind == FAKE_STEP) {
+        progress.phase = (char *)"task";
+        progress.step = progress.total_step = f->step;
+        progress.steps = progress.total_steps = f->steps;
+        progress.params_kept = 1;
+        progress.eta_seconds = -1;
+        r.kind_case = ESPALIER__V1__RECORD__KIND_PROGRESS;
+        r.progress = &progress;
+    } else {
+        done.success = f->success;
+        done.reason = (char *)f->reason;
+        r.kind_case = ESPALIER__V1__RECORD__KIND_DONE;
+        r.done = &done;
+    }
+    struct err err;
+    records_take(d, a, records, 1, &err); /* a failure fails the group; it is reported again */
+}
+
+static enum status create_launch(struct daemon *d, struct err *err)
+{
+    if (d->options.fake)
+        return launch_fake_create(&d->launch, d->clock, take_fake, d, err);
+    struct mpirun_options options = {.mpirun = d->options.mpirun,
+                                     .worker = d->options.worker,
+                                     .launcher = d->options.launcher_path};
+    return launch_mpirun_create(&d->launch, &options, err);
+}
+
+static void destroy_launch(struct daemon *d)
+{
+    launch_destroy(d->launch);
+}
+
+/* ---- inbox and server ----------------------------------------------------------------------- */
+
+static enum status create_inbox(struct daemon *d, struct err *err)
+{
+    return inbox_create(&d->inbox, err);
+}
+
+static void destroy_inbox(struct daemon *d)
+{
+    inbox_destroy(d->inbox);
+}
+
+static enum status create_server(struct daemon *d, struct err *err)
+{
+    TRY(rpc_server_create(&d->server, err));
+    TRY(service_register(d, err));
+    TRY(rpc_server_listen(d->server, d->options.listen, NULL, err));
+    return rpc_server_start(d->server, err);
+}
+
+/* Nobody posts any more once server and checker have stopped; then what is left is answered. */
+static void destroy_server(struct daemon *d)
+{
+    if (!d->server)
+        return;
+    streams_end_all(d, "the daemon is ending; watch again when it is back");
+    rpc_server_stop(d->server, GRACE_MS);
+    checker_stop(d);
+    loop_drain(d);
+    streams_end_all(d, "the daemon is ending");
+    rpc_server_destroy(d->server);
+}
+
+static void destroy_streams(struct daemon *d)
+{
+    streams_destroy(d);
+}
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *name;
+    enum status (*create)(struct daemon *d, struct err *err);
+    void (*destroy)(struct daemon *d); /* accepts what a failed create left */
+} subsystems[] = {
+    {"process", create_process, destroy_process}, {"home", home_lock, home_unlock},
+    {"socket", home_lock_socket, home_unlock},    {"store", create_store, destroy_store},
+    {"jobs", create_jobs, destroy_jobs},          {"launcher", create_launch, destroy_launch},
+    {"inbox", create_inbox, destroy_inbox},       {"streams", streams_create, destroy_streams},
+    {"checker", checker_create, checker_destroy}, {"server", create_server, destroy_server},
+};
+#define SUBSYSTEMS (sizeof subsystems / sizeof *subsystems)
+
+static void destroy_first(struct daemon *d, size_t n)
+{
+    while (n-- > 0) {
+        log_debug("ending: %s", subsystems[n].name);
+        subsystems[n].destroy(d);
+    }
+    free(d);
+}
+
+enum status daemon_create(struct daemon **ret_daemon, const struct options *options,
+                          struct err *err)
+{
+    struct daemon *d = calloc(1, sizeof *d);
+    if (!d)
+        return err_set(err, ST_NOMEM, "out of memory");
+    d->options = *options;
+    d->clock = clock_system();
+    d->home_lock = d->socket_lock = d->signals = -1;
+    d->answers_end = &d->answers;
+    for (size_t i = 0; i < SUBSYSTEMS; i++) {
+        enum status st = subsystems[i].create(d, err);
+        if (st != ST_OK) {
+            destroy_first(d, i + 1);
+            return st;
+        }
+    }
+    *ret_daemon = d;
+    return ST_OK;
+}
+
+void daemon_destroy(struct daemon *d)
+{
+    if (d)
+        destroy_first(d, SUBSYSTEMS);
+}

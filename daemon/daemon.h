@@ -1,0 +1,64 @@
+/* daemon.h - the coordinator: what it owns, and the one thread that may touch it.
+ *
+ * Everything in struct daemon belongs to the loop's thread. Other threads (gRPC's, the checker's) hold only
+ * the pointer and hand work over by inbox_post(). A pass of the loop (loop.c) is: wait, timers, inbox,
+ * queue, group commit, answers, effects, streams. Nothing is answered or done before the commit that
+ * makes it true; if the commit fails, the group never happened and memory is read anew from the store.
+ */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "job/job.h"
+#include "launch/launch.h"
+#include "options.h"
+#include "rpc/rpc.h"
+#include "store/store.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct inbox;
+struct checker;
+struct streams;
+struct jobs;
+struct answer;
+
+struct daemon {
+    struct options options;
+    const struct clock *clock;
+    char owner[JOB_OWNER_MAX]; /* the account's name */
+    int64_t started_ms;
+    int home_lock, socket_lock, signals; /* file descriptors; -1 = none */
+
+    struct store *store;
+    struct launch *launch;
+    struct jobs *jobs; /* those that are not over */
+    struct inbox *inbox;
+    struct checker *checker; /* its thread parses job files */
+    struct streams *streams; /* open Watch, Logs and Download calls */
+    struct rpc_server *server;
+
+    struct answer *answers, **answers_end; /* what this group will be told once durable */
+    struct err group_err;                  /* code ST_OK: nothing in this group has failed */
+    bool failing;          /* the last group failed: nothing is tried before the next tick */
+    bool stale;            /* memory could not be read anew: nothing is known until it is */
+    bool queue_dirty;      /* something changed that may let a job start */
+    int64_t next_tick_ms;  /* monotonic */
+    int64_t complained_ms; /* when a failing store was last logged */
+    int stop_signal;       /* 0 = go on */
+};
+
+/* Builds every subsystem in the order of one table, or none. */
+enum status daemon_create(struct daemon **ret_daemon, const struct options *options,
+                          struct err *err);
+/* Backwards through the table. Running jobs go on; the next daemon adopts them. NULL allowed. */
+void daemon_destroy(struct daemon *d);
+
+static inline int64_t daemon_now_ms(const struct daemon *d)
+{
+    return d->clock->wall_ms(d->clock);
+}
+
+#endif

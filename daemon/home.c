@@ -1,0 +1,95 @@
+/* home.c - see home.h. */
+#include "home.h"
+
+#include "base/file.h"
+#include "daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define HOME_MAX 512
+
+/* flock: given up by the kernel with the process, however it ends. */
+static enum status lock_file(const char *path, const char *what, int *ret_fd, struct err *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_errno(err, "cannot open %s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        enum status st = errno == EWOULDBLOCK
+                             ? err_set(err, ST_EXISTS,
+                                       "another espalierd %s; stop that one or choose "
+                                       "another",
+                                       what)
+                             : err_errno(err, "cannot lock %s", path);
+        close(fd);
+        return st;
+    }
+    *ret_fd = fd;
+    return ST_OK;
+}
+
+enum status home_lock(struct daemon *d, struct err *err)
+{
+    const char *home = d->options.home;
+    char path[HOME_MAX + 32], what[HOME_MAX + 64];
+    if (strlen(home) > HOME_MAX)
+        return err_set(err, ST_INVALID, "the home's path has %zu bytes, at most %d are taken",
+                       strlen(home), HOME_MAX);
+    TRY(file_mkdirs(home, 0700, err));
+    snprintf(path, sizeof path, "%s/jobs", home);
+    TRY(file_mkdirs(path, 0700, err));
+    snprintf(path, sizeof path, "%s/lock", home);
+    snprintf(what, sizeof what, "uses the home %s", home);
+    return lock_file(path, what, &d->home_lock, err);
+}
+
+static enum status check_folder(const char *dir, struct err *err)
+{
+    struct stat sb;
+    TRY(file_mkdirs(dir, 0700, err));
+    if (stat(dir, &sb) < 0)
+        return err_errno(err, "cannot look at %s", dir);
+    if (sb.st_uid != geteuid() || (sb.st_mode & 077) != 0)
+        return err_set(
+            err, ST_DENIED,
+            "the socket's folder %s is open to others (mode %03o, owner %u): whoever may "
+            "enter it may use the daemon; chmod 700 it or choose another with --listen",
+            dir, sb.st_mode & 0777, sb.st_uid);
+    return ST_OK;
+}
+
+enum status home_lock_socket(struct daemon *d, struct err *err)
+{
+    const char *socket = d->options.listen + strlen("unix:");
+    char path[sizeof((struct sockaddr_un *)0)->sun_path + 8], what[256];
+    if (strlen(socket) >= sizeof((struct sockaddr_un *)0)->sun_path)
+        return err_set(
+            err, ST_INVALID,
+            "the socket's path %s has %zu bytes, at most %zu are possible; choose a shorter "
+            "one with --listen",
+            socket, strlen(socket), sizeof((struct sockaddr_un *)0)->sun_path - 1);
+    char *dir = path_dir(socket);
+    enum status st = dir ? check_folder(dir, err) : err_set(err, ST_NOMEM, "out of memory");
+    free(dir);
+    TRY(st);
+    snprintf(path, sizeof path, "%s.lock", socket);
+    snprintf(what, sizeof what, "listens on %s", socket);
+    return lock_file(path, what, &d->socket_lock, err);
+}
+
+void home_unlock(struct daemon *d)
+{
+    if (d->home_lock >= 0)
+        close(d->home_lock);
+    if (d->socket_lock >= 0)
+        close(d->socket_lock);
+    d->home_lock = d->socket_lock = -1;
+}

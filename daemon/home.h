@@ -1,0 +1,15 @@
+/* home.h - the daemon's folders on disk, and the locks that keep a second daemon out. */
+#ifndef DAEMON_HOME_H
+#define DAEMON_HOME_H
+
+#include "base/err.h"
+
+struct daemon;
+
+/* Makes HOME (0700) and locks HOME/lock. ST_EXISTS: another daemon has it. */
+enum status home_lock(struct daemon *d, struct err *err);
+/* Makes the socket's folder or checks that it is closed to others, and locks SOCKET.lock. ST_EXISTS: taken. */
+enum status home_lock_socket(struct daemon *d, struct err *err);
+void home_unlock(struct daemon *d);
+
+#endif

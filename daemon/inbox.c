@@ -1,0 +1,74 @@
+/* inbox.c - see inbox.h. */
+#include "inbox.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct inbox {
+    pthread_mutex_t lock;
+    struct message *first, **end;
+    int fd;
+};
+
+enum status inbox_create(struct inbox **ret_inbox, struct err *err)
+{
+    struct inbox *box = calloc(1, sizeof *box);
+    if (!box)
+        return err_set(err, ST_NOMEM, "out of memory for the inbox");
+    box->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (box->fd < 0) {
+        enum status st = err_errno(err, "cannot make an eventfd");
+        free(box);
+        return st;
+    }
+    pthread_mutex_init(&box->lock, NULL);
+    box->end = &box->first;
+    *ret_inbox = box;
+    return ST_OK;
+}
+
+void inbox_destroy(struct inbox *box)
+{
+    if (!box)
+        return;
+    pthread_mutex_destroy(&box->lock);
+    close(box->fd);
+    free(box);
+}
+
+void inbox_post(struct inbox *box, struct message *m)
+{
+    uint64_t one = 1;
+    m->next = NULL;
+    pthread_mutex_lock(&box->lock);
+    *box->end = m;
+    box->end = &m->next;
+    pthread_mutex_unlock(&box->lock);
+    /* Fails only when the counter is full, and then the loop is woken anyway. */
+    ssize_t n = write(box->fd, &one, sizeof one);
+    (void)n;
+}
+
+struct message *inbox_take(struct inbox *box)
+{
+    uint64_t count;
+    pthread_mutex_lock(&box->lock);
+    struct message *m = box->first;
+    if (m)
+        box->first = m->next;
+    if (!box->first) {
+        box->end = &box->first;
+        ssize_t n = read(box->fd, &count, sizeof count);
+        (void)n;
+    }
+    pthread_mutex_unlock(&box->lock);
+    return m;
+}
+
+int inbox_fd(const struct inbox *box)
+{
+    return box->fd;
+}

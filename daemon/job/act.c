@@ -1,0 +1,305 @@
+/* act.c - see act.h. */
+#include "job/act.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "daemon.h"
+#include "job/change.h"
+#include "job/folder.h"
+#include "job/records.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOST_AFTER_MS 10000 /* polls that can tell nothing, until UNREACHABLE */
+#define COMPLAIN_EVERY_MS 30000
+
+static const struct change by_daemon = {.actor = "daemon"};
+static const struct change by_launcher = {.actor = "launcher"};
+
+/* The launcher's view of a job, with the paths it borrows. */
+struct view {
+    struct launch_spec spec;
+    char dir[FOLDER_PATH_MAX], attempt_dir[FOLDER_PATH_MAX];
+};
+
+static void view_init(struct view *v, const struct daemon *d, const struct job *job)
+{
+    folder_path(d, job->id, v->dir);
+    folder_attempt_path(d, job, v->attempt_dir);
+    v->spec = (struct launch_spec){.job_id = job->id,
+                                   .attempt = job->attempt.number,
+                                   .job_dir = v->dir,
+                                   .attempt_dir = v->attempt_dir,
+                                   .name = job->name,
+                                   .ranks = job->ranks,
+                                   .threads = job->threads,
+                                   .gpus_per_rank = job->gpus_per_rank};
+}
+
+const char *job_stop_reason(const struct job *job)
+{
+    if (job->state == JOB_PAUSING)
+        return "paused";
+    if (job->state != JOB_STOPPING)
+        return NULL;
+    return job->reason == REASON_TIME_LIMIT ? "timeout" : "cancelled";
+}
+
+/* ---- the queue ------------------------------------------------------------------------------ */
+
+static size_t collect_waiting(const struct jobs *jobs, struct queue_job *to)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < jobs->n; i++) {
+        const struct job *job = &jobs->list[i]->job;
+        if (job_state_is_waiting(job->state))
+            to[n++] = (struct queue_job){job->id, job->priority, job->need};
+    }
+    return n;
+}
+
+void queue_run(struct daemon *d)
+{
+    struct jobs_load load = jobs_load(d->jobs, &d->options.node);
+    if (load.waiting == 0) {
+        d->queue_dirty = false;
+        return;
+    }
+    struct queue_job *waiting = calloc(load.waiting, sizeof *waiting);
+    int64_t *ids = calloc(load.waiting, sizeof *ids);
+    if (waiting && ids) {
+        size_t n = collect_waiting(d->jobs, waiting);
+        size_t picked = queue_pick(waiting, n, load.free, ids);
+        for (size_t i = 0; i < picked; i++)
+            if (job_apply(d, jobs_find(d->jobs, ids[i]), ON_PLACE, &by_daemon, NULL) != ST_OK)
+                break;
+        d->queue_dirty = false;
+    }
+    free(waiting);
+    free(ids);
+}
+
+/* ---- the end of an attempt ------------------------------------------------------------------ */
+
+static enum end_kind end_kind_of(enum evidence_kind kind)
+{
+    switch (kind) {
+    case EVIDENCE_VANISHED:
+        return END_VANISHED;
+    case EVIDENCE_HOST_RESTARTED:
+        return END_HOST_RESTARTED;
+    case EVIDENCE_REFUSED:
+        return END_NOT_LAUNCHED;
+    default:
+        return END_EXITED;
+    }
+}
+
+static void describe_exit(char *out, size_t size, const struct job *job, const struct job_end *end,
+                          const char *launcher_text)
+{
+    if (end->done && !end->done_success && job->attempt.done_text[0])
+        snprintf(out, size, "%s", job->attempt.done_text);
+    else if (end->kind == END_NOT_LAUNCHED)
+        snprintf(out, size, "the ranks could not be started: %s", launcher_text);
+    else if (end->kind == END_VANISHED)
+        snprintf(out, size, "all processes of the attempt are gone and left no exit record");
+    else if (end->kind == END_HOST_RESTARTED)
+        snprintf(out, size, "the machine was started anew while the attempt ran");
+    else if (end->signal || end->exit_code > 128)
+        snprintf(out, size, "a rank or mpirun was killed by signal %d",
+                 end->signal ? end->signal : end->exit_code - 128);
+    else if (end->exit_code == 0)
+        snprintf(out, size, "the worker ended with exit code 0 but never said that it was done");
+    else
+        snprintf(out, size, "the worker ended with exit code %d", end->exit_code);
+}
+
+/* One sentence for people; with the log's last lines where they may explain it. */
+static void describe_end(const struct daemon *d, const struct job *job, const struct job_end *end,
+                         enum job_event event, const char *launcher_text, char out[JOB_TEXT_MAX])
+{
+    out[0] = '\0';
+    if (event == ON_END_OK || event == ON_END_CANCELLED || event == ON_END_PAUSED)
+        return;
+    if (event == ON_END_TIMEOUT) {
+        snprintf(out, JOB_TEXT_MAX, "attempt %d reached its time limit of %lld minutes",
+                 job->attempt.number, (long long)(job->time_limit_ms / 60000));
+        return;
+    }
+    char what[JOB_DONE_TEXT_MAX], tail[400];
+    describe_exit(what, sizeof what, job, end, launcher_text);
+    folder_log_tail(d, job->id, tail, sizeof tail);
+    snprintf(out, JOB_TEXT_MAX, "attempt %d of %d: %s%s%s", job->attempt.number,
+             d->options.retries + 1, what, tail[0] ? ". Last lines of the log: " : "", tail);
+}
+
+static void end_attempt(struct daemon *d, struct active *a, const struct evidence *ev)
+{
+    struct err err;
+    enum status st = records_take_spool(d, a, &err);
+    if (st != ST_OK) {
+        /* What it left cannot be read now: judging the end without it could call a finished job failed. */
+        log_warn("job %lld: %s", (long long)a->job.id, err.text);
+        return;
+    }
+    struct attempt *t = &a->job.attempt;
+    t->exit_code = ev->exit_code;
+    t->signal = ev->signal;
+    struct job_end end = {.kind = end_kind_of(ev->kind),
+                          .exit_code = ev->exit_code,
+                          .signal = ev->signal,
+                          .done = t->done,
+                          .done_success = t->done && t->done_success,
+                          .done_reason = t->done_reason};
+    char text[JOB_TEXT_MAX];
+    struct change change = {.actor = "launcher", .text = text};
+    enum job_event event = job_end_event(&end, a->job.state, a->job.reason, t->number,
+                                         d->options.retries, &change.reason);
+    describe_end(d, &a->job, &end, event, ev->text, text);
+    if (job_apply(d, a, event, &change, &err) != ST_OK)
+        log_warn("job %lld: %s", (long long)a->job.id, err.text);
+}
+
+/* ---- starting ------------------------------------------------------------------------------- */
+
+static bool is_passing(enum status st)
+{
+    return st == ST_LIMIT || st == ST_NOMEM;
+}
+
+/* A full disk or a full process table passes: the job stays SUBMITTED and is tried again at the next tick. */
+static void start_failed(struct daemon *d, struct active *a, const struct err *why)
+{
+    int64_t now = daemon_now_ms(d);
+    if (!is_passing(why->code)) {
+        struct evidence ev = {.kind = EVIDENCE_REFUSED};
+        snprintf(ev.text, sizeof ev.text, "%.250s", why->text);
+        end_attempt(d, a, &ev);
+    } else if (now - a->complained_ms > COMPLAIN_EVERY_MS) {
+        a->complained_ms = now;
+        log_warn("job %lld waits to be started: %s", (long long)a->job.id, why->text);
+    }
+}
+
+static void start_attempt(struct daemon *d, struct active *a)
+{
+    struct view v;
+    struct err err;
+    view_init(&v, d, &a->job);
+    enum status st = folder_prepare(d, &a->job, &err);
+    if (st == ST_OK)
+        st = d->launch->ops->start(d->launch, &v.spec, &err);
+    if (st != ST_OK)
+        start_failed(d, a, &err);
+    else if (job_next(a->job.state, ON_START))
+        job_apply(d, a, ON_START, &by_launcher, NULL);
+}
+
+static void ask_to_stop(struct daemon *d, struct active *a)
+{
+    struct view v;
+    view_init(&v, d, &a->job);
+    if (d->launch->ops->ask)
+        d->launch->ops->ask(d->launch, &v.spec);
+}
+
+void job_act(struct daemon *d, struct active *a)
+{
+    a->changed = false;
+    if (a->job.state == JOB_SUBMITTED)
+        start_attempt(d, a);
+    else if (job_stop_reason(&a->job))
+        ask_to_stop(d, a);
+}
+
+/* ---- the tick ------------------------------------------------------------------------------- */
+
+static void climb_ladder(struct daemon *d, struct active *a, const struct view *v)
+{
+    int64_t waited = daemon_now_ms(d) - a->job.changed_ms;
+    if (!job_stop_reason(&a->job))
+        return;
+    if (waited >= d->options.kill_ms) {
+        /* Again at every tick: a process may have been born between two looks. */
+        d->launch->ops->stop(d->launch, &v->spec, STOP_KILL);
+        a->rung = 2;
+    } else if (waited >= d->options.term_ms && a->rung < 1) {
+        d->launch->ops->stop(d->launch, &v->spec, STOP_TERM);
+        a->rung = 1;
+    }
+}
+
+static void check_time(struct daemon *d, struct active *a)
+{
+    const struct job *job = &a->job;
+    int64_t ran = daemon_now_ms(d) - job->attempt.started_ms;
+    if (job->time_limit_ms > 0 && ran > job->time_limit_ms && job_next(job->state, ON_TIME_UP))
+        job_apply(d, a, ON_TIME_UP, &by_daemon, NULL);
+}
+
+static void contact_lost(struct daemon *d, struct active *a, const struct evidence *ev)
+{
+    int64_t now = daemon_now_ms(d);
+    if (a->unknown_since_ms == 0)
+        a->unknown_since_ms = now;
+    struct change change = {.actor = "launcher", .text = ev->text};
+    if (now - a->unknown_since_ms >= LOST_AFTER_MS && job_next(a->job.state, ON_LOSE))
+        job_apply(d, a, ON_LOSE, &change, NULL);
+}
+
+/* Never started. While it is wanted it is started (again); else it must be made sure that it never will be. */
+static void start_or_forget(struct daemon *d, struct active *a, const struct view *v)
+{
+    if (!job_stop_reason(&a->job))
+        start_attempt(d, a);
+    else if (file_mkdirs(v->attempt_dir, 0700, NULL) == ST_OK)
+        d->launch->ops->stop(d->launch, &v->spec, STOP_TERM);
+}
+
+static void seen_alive(struct daemon *d, struct active *a)
+{
+    if (a->job.state == JOB_UNREACHABLE)
+        job_apply(d, a, ON_FIND, &by_launcher, NULL);
+    else if (job_next(a->job.state, ON_START))
+        job_apply(d, a, ON_START, &by_launcher, NULL);
+}
+
+static void look_after(struct daemon *d, struct active *a)
+{
+    struct view v;
+    struct evidence ev;
+    view_init(&v, d, &a->job);
+    d->launch->ops->poll(d->launch, &v.spec, &ev);
+    if (ev.kind != EVIDENCE_UNKNOWN)
+        a->unknown_since_ms = 0;
+    switch (ev.kind) {
+    case EVIDENCE_UNKNOWN:
+        contact_lost(d, a, &ev);
+        break;
+    case EVIDENCE_ABSENT:
+        start_or_forget(d, a, &v);
+        break;
+    case EVIDENCE_STARTING:
+    case EVIDENCE_ALIVE:
+        seen_alive(d, a);
+        break;
+    case EVIDENCE_EXITED:
+    case EVIDENCE_VANISHED:
+    case EVIDENCE_HOST_RESTARTED:
+    case EVIDENCE_REFUSED:
+        end_attempt(d, a, &ev);
+        return;
+    }
+    check_time(d, a);
+    climb_ladder(d, a, &v);
+}
+
+void jobs_tick(struct daemon *d)
+{
+    for (size_t i = 0; i < d->jobs->n && d->group_err.code == ST_OK; i++)
+        if (job_state_holds(d->jobs->list[i]->job.state) && !d->jobs->list[i]->changed)
+            look_after(d, d->jobs->list[i]);
+}

@@ -1,0 +1,22 @@
+/* act.h - what a state asks for (idempotent effects), and what is found out about running attempts. */
+#ifndef JOB_ACT_H
+#define JOB_ACT_H
+
+#include "job/jobs.h"
+
+struct daemon;
+
+/* Starts what the queue picks: one ON_PLACE each, in the open group. */
+void queue_run(struct daemon *d);
+
+/* The effects of the state that a job came into, after its commit: SUBMITTED starts the attempt, STOPPING asks the
+ * worker. Depends on the state alone and may be repeated; what it finds is applied as an event in the next group. */
+void job_act(struct daemon *d, struct active *a);
+
+/* A look at every job that holds resources: evidence, stop ladder, time limit. About four times a second. */
+void jobs_tick(struct daemon *d);
+
+/* The reason a worker is given with ReportReply.stop; NULL = it should go on. */
+const char *job_stop_reason(const struct job *job);
+
+#endif

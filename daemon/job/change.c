@@ -1,0 +1,118 @@
+/* change.c - see change.h. */
+#include "job/change.h"
+
+#include "daemon.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum status group_fail(struct daemon *d, const struct err *err)
+{
+    if (d->group_err.code == ST_OK)
+        d->group_err = *err;
+    return err->code;
+}
+
+enum status token_make(char ret_token[JOB_TOKEN_MAX], struct err *err)
+{
+    unsigned char bytes[(JOB_TOKEN_MAX - 1) / 2];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        return err_errno(err, "cannot get random bytes for a token");
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(ret_token + 2 * i, 3, "%02x", bytes[i]);
+    return ST_OK;
+}
+
+static enum status begin_attempt(struct job *job, int64_t now, struct err *err)
+{
+    struct attempt next = {.number = job->attempt.number + 1, .started_ms = now};
+    TRY(token_make(next.token, err));
+    job->attempt = next;
+    return ST_OK;
+}
+
+static bool ends_attempt(enum job_event event)
+{
+    return event >= ON_END_OK || event == ON_PREEMPT;
+}
+
+/* The snapshot that the edge leads to. */
+static enum status take_edge(struct job *job, const struct job_edge *edge,
+                             const struct change *change, int64_t now, struct err *err)
+{
+    job->state = edge->to;
+    job->reason = edge->reason == REASON_GIVEN ? change->reason : edge->reason;
+    snprintf(job->text, sizeof job->text, "%s", change->text ? change->text : "");
+    job->changed_ms = now;
+    if (edge->to == JOB_RUNNING && job->started_ms == 0)
+        job->started_ms = now;
+    if (job_state_is_over(edge->to))
+        job->ended_ms = now;
+    if (ends_attempt(edge->event)) {
+        job->attempt.ended_ms = now;
+        job->attempt.reason = job->reason;
+        job->exit_code = job->attempt.exit_code;
+    }
+    return edge->event == ON_PLACE ? begin_attempt(job, now, err) : ST_OK;
+}
+
+static enum status append_change(struct daemon *d, const struct job *job,
+                                 const struct job_edge *edge, const struct change *change,
+                                 struct err *err)
+{
+    struct event e = {.job_id = job->id,
+                      .time_ms = job->changed_ms,
+                      .kind = EVENT_STATE,
+                      .attempt = job->attempt.number,
+                      .from = edge->from,
+                      .to = edge->to,
+                      .actor = change->actor,
+                      .reason = job_reason_name(job->reason),
+                      .text = job->text};
+    return store_event_append(d->store, &e, err);
+}
+
+enum status job_apply(struct daemon *d, struct active *a, enum job_event event,
+                      const struct change *change, struct err *err)
+{
+    struct err own;
+    err = err ? err : &own;
+    const struct job_edge *edge = job_next(a->job.state, event);
+    if (!edge)
+        return err_set(err, ST_STATE, "job %lld is %s: '%s' is not possible in this state",
+                       (long long)a->job.id, job_state_name(a->job.state), job_event_name(event));
+    struct job next = a->job;
+    enum status st = take_edge(&next, edge, change, daemon_now_ms(d), err);
+    if (st == ST_OK)
+        st = append_change(d, &next, edge, change, err);
+    if (st == ST_OK)
+        st = store_job_save(d->store, &next, err);
+    if (st == ST_OK && (event == ON_PLACE || ends_attempt(event)))
+        st = store_attempt_save(d->store, &next, err);
+    if (st != ST_OK)
+        return group_fail(d, err);
+    a->job = next;
+    a->changed = true;
+    a->rung = 0;
+    d->queue_dirty = true;
+    return ST_OK;
+}
+
+enum status job_submit(struct daemon *d, struct job *job, const struct submission *sub,
+                       const char *digest, const char *actor, struct err *err)
+{
+    const struct job_edge *edge = job_next(JOB_NONE, ON_SUBMIT);
+    struct change change = {.actor = actor};
+    enum status st = take_edge(job, edge, &change, daemon_now_ms(d), err);
+    if (st == ST_OK)
+        st = store_job_add(d->store, job, sub, digest, err);
+    if (st == ST_OK)
+        st = append_change(d, job, edge, &change, err);
+    if (st == ST_OK)
+        st = jobs_add(d->jobs, job, err);
+    if (st != ST_OK)
+        return group_fail(d, err);
+    d->queue_dirty = true;
+    return ST_OK;
+}

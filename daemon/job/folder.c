@@ -1,0 +1,183 @@
+/* folder.c - see folder.h. */
+#include "job/folder.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void folder_path(const struct daemon *d, int64_t job_id, char ret_path[FOLDER_PATH_MAX])
+{
+    snprintf(ret_path, FOLDER_PATH_MAX, "%s/jobs/%lld", d->options.home, (long long)job_id);
+}
+
+void folder_attempt_path(const struct daemon *d, const struct job *job,
+                         char ret_path[FOLDER_PATH_MAX])
+{
+    snprintf(ret_path, FOLDER_PATH_MAX, "%s/jobs/%lld/attempts/%d", d->options.home,
+             (long long)job->id, job->attempt.number);
+}
+
+static enum status write_in(const char *dir, const char *name, const void *data, size_t len,
+                            struct err *err)
+{
+    char path[FOLDER_PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return file_write_atomic(path, data, len, 0600, err);
+}
+
+static enum status write_attempt(struct daemon *d, const struct job *job, const char *dir,
+                                 const char *base, struct err *err)
+{
+    char id[24];
+    snprintf(id, sizeof id, "%lld", (long long)job->id);
+    struct json_object *obj = json_object_new_object();
+    json_object_object_add(obj, "job_id", json_object_new_string(id));
+    json_object_object_add(obj, "attempt", json_object_new_int(job->attempt.number));
+    json_object_object_add(obj, "report_address", json_object_new_string(d->options.listen));
+    json_object_object_add(obj, "token", json_object_new_string(job->attempt.token));
+    json_object_object_add(obj, "folder", json_object_new_string(base));
+    const char *text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_NOSLASHESCAPE);
+    enum status st = text ? write_in(dir, "attempt.json", text, strlen(text), err)
+                          : err_set(err, ST_NOMEM, "out of memory for attempt.json");
+    json_object_put(obj);
+    return st;
+}
+
+/* Only ever grows: a lower number in it is an older attempt's, a higher one cannot be ours to lower. */
+static enum status write_fence(const struct job *job, const char *dir, struct err *err)
+{
+    char text[16];
+    int n = snprintf(text, sizeof text, "%d\n", job->attempt.number);
+    return write_in(dir, "checkpoints/fence", text, (size_t)n, err);
+}
+
+static enum status make_folders(const struct daemon *d, const struct job *job, const char *dir,
+                                struct err *err)
+{
+    static const char *const names[] = {"checkpoints", "export", "structure", "spool"};
+    char path[FOLDER_PATH_MAX];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%.900s/%s", dir, names[i]);
+        TRY(file_mkdirs(path, 0700, err));
+    }
+    folder_attempt_path(d, job, path);
+    return file_mkdirs(path, 0700, err);
+}
+
+static enum status write_submission(struct daemon *d, const struct job *job, const char *dir,
+                                    struct err *err)
+{
+    struct buf file, base, overrides;
+    buf_init(&file, 4u << 20);
+    buf_init(&base, 1u << 16);
+    buf_init(&overrides, 4u << 20);
+    enum status st = store_submission_load(d->store, job->id, &file, &base, &overrides, err);
+    if (st == ST_OK)
+        st = write_in(dir, "job.yaml", buf_str(&file), file.len, err);
+    if (st == ST_OK)
+        st = write_in(dir, "overrides.json", buf_str(&overrides), overrides.len, err);
+    if (st == ST_OK)
+        st = write_attempt(d, job, dir, buf_str(&base), err);
+    buf_fini(&file);
+    buf_fini(&base);
+    buf_fini(&overrides);
+    return st;
+}
+
+enum status folder_prepare(struct daemon *d, const struct job *job, struct err *err)
+{
+    char dir[FOLDER_PATH_MAX];
+    folder_path(d, job->id, dir);
+    TRY(make_folders(d, job, dir, err));
+    TRY(write_fence(job, dir, err));
+    return write_submission(d, job, dir, err);
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+/* Starts at a line's begin unless the line is longer than all there is. */
+static void printable_lines(char *out, size_t max, const char *text, size_t len)
+{
+    size_t n = 0;
+    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+        len--;
+    for (size_t i = 0; i < len && n + 4 < max; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '\n') {
+            memcpy(out + n, " | ", 3);
+            n += 3;
+        } else if (c >= ' ' && c < 127) {
+            out[n++] = (char)c;
+        } else if (c != '\r') {
+            out[n++] = '?';
+        }
+    }
+    out[n] = '\0';
+}
+
+void folder_log_tail(const struct daemon *d, int64_t job_id, char *out, size_t max)
+{
+    char path[FOLDER_PATH_MAX + 16], text[1024];
+    *out = '\0';
+    folder_path(d, job_id, path);
+    strcat(path, "/log.txt");
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat sb;
+    if (fd < 0)
+        return;
+    size_t want = max < sizeof text ? max : sizeof text;
+    if (fstat(fd, &sb) == 0 && S_ISREG(sb.st_mode)) {
+        off_t from = sb.st_size > (off_t)want ? sb.st_size - (off_t)want : 0;
+        ssize_t n = pread(fd, text, want, from);
+        const char *start = text, *line = n > 0 ? memchr(text, '\n', (size_t)n) : NULL;
+        if (from > 0 && line && line + 1 < text + n)
+            start = line + 1;
+        if (n > 0)
+            printable_lines(out, max, start, (size_t)(text + n - start));
+    }
+    close(fd);
+}
+
+/* Symbolic links are resolved first: what counts is where the file really is. */
+static enum status confine(const char *dir, const char *name, char ret_path[PATH_MAX],
+                           struct err *err)
+{
+    char joined[FOLDER_PATH_MAX + 512], root[PATH_MAX];
+    if (*name == '\0' || *name == '/' || strlen(name) >= 512)
+        return err_set(err, ST_DENIED, "'%.100s' is no file of the job", name);
+    snprintf(joined, sizeof joined, "%s/%s", dir, name);
+    if (!realpath(dir, root) || !realpath(joined, ret_path))
+        return err_errno(err, "cannot open '%.100s'", name);
+    size_t n = strlen(root);
+    if (strncmp(ret_path, root, n) != 0 || ret_path[n] != '/')
+        return err_set(err, ST_DENIED, "'%.100s' leads out of the job's folder", name);
+    return ST_OK;
+}
+
+enum status folder_open(const struct daemon *d, int64_t job_id, const char *name, int *ret_fd,
+                        uint64_t *ret_size, struct err *err)
+{
+    char dir[FOLDER_PATH_MAX], path[PATH_MAX];
+    struct stat sb;
+    folder_path(d, job_id, dir);
+    TRY(confine(dir, name, path, err));
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    if (fd < 0)
+        return err_errno(err, "cannot open '%.100s'", name);
+    if (fstat(fd, &sb) < 0 || !S_ISREG(sb.st_mode)) {
+        close(fd);
+        return err_set(err, ST_DENIED, "'%.100s' is not a regular file", name);
+    }
+    *ret_fd = fd;
+    *ret_size = (uint64_t)sb.st_size;
+    return ST_OK;
+}

@@ -1,0 +1,49 @@
+/* jobs.h - the jobs that are not over, in memory; owned by the loop's thread.
+ *
+ * What is here is what the store says, plus what need not survive (struct active's own fields). After a group
+ * that failed, jobs_reload() makes it so again.
+ */
+#ifndef JOB_JOBS_H
+#define JOB_JOBS_H
+
+#include "job/job.h"
+#include "store/store.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define JOBS_MAX 10000 /* not over at a time; more are refused at submit */
+
+struct active {
+    struct job job;
+    bool changed; /* its state's effects are due (act.h) */
+    int64_t
+        unknown_since_ms;  /* first poll in a row that could tell nothing; 0 = the last one could */
+    int rung;              /* of the stop ladder, in this state: 0 none, 1 TERM, 2 KILL */
+    int64_t complained_ms; /* when a start that must wait was last logged */
+};
+
+struct jobs {
+    struct active **list; /* owned; by id, ascending */
+    size_t n, size;
+};
+
+enum status jobs_create(struct jobs **ret_jobs, struct err *err);
+void jobs_destroy(struct jobs *jobs); /* NULL allowed */
+
+/* Everything anew from the store, each one marked changed. After a failure the table is empty. */
+enum status jobs_reload(struct jobs *jobs, struct store *store, struct err *err);
+/* Copies; the id is larger than any before. */
+enum status jobs_add(struct jobs *jobs, const struct job *job, struct err *err);
+struct active *jobs_find(const struct jobs *jobs, int64_t id); /* NULL if none */
+void jobs_drop_over(struct jobs *jobs);
+
+/* Jobs that hold resources, those that wait, and what the former leave of the node. */
+struct jobs_load {
+    uint32_t running, waiting;
+    struct resources free;
+};
+struct jobs_load jobs_load(const struct jobs *jobs, const struct resources *node);
+
+#endif

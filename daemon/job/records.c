@@ -1,0 +1,218 @@
+/* records.c - see records.h. */
+#include "job/records.h"
+
+#include "daemon.h"
+#include "job/change.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NOTE_SERIES "#note" /* no metric's name starts with '#' */
+#define METRIC_NAME_MAX 128
+#define SHA256_HEX 64
+
+static enum status append(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
+                          enum event_kind kind, const char *series, const ProtobufCMessage *body,
+                          struct err *err)
+{
+    size_t len = protobuf_c_message_get_packed_size(body);
+    uint8_t *bytes = malloc(len ? len : 1);
+    if (!bytes)
+        return err_set(err, ST_NOMEM, "out of memory for a record of job %lld",
+                       (long long)a->job.id);
+    protobuf_c_message_pack(body, bytes);
+    struct event e = {.job_id = a->job.id,
+                      .time_ms = r->time_ms ? r->time_ms : daemon_now_ms(d),
+                      .kind = kind,
+                      .attempt = a->job.attempt.number,
+                      .series = series,
+                      .body = bytes,
+                      .body_len = len};
+    enum status st = store_event_append(d->store, &e, err);
+    free(bytes);
+    return st;
+}
+
+static enum status note(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
+                        Espalier__V1__Severity severity, const char *text, struct err *err)
+{
+    Espalier__V1__Note n = ESPALIER__V1__NOTE__INIT;
+    n.severity = severity;
+    n.text = (char *)text;
+    return append(d, a, r, EVENT_NOTE, NOTE_SERIES, &n.base, err);
+}
+
+static enum status refuse(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
+                          const char *what, struct err *err)
+{
+    char text[256];
+    snprintf(text, sizeof text, "record %llu of attempt %d was dropped: %s",
+             (unsigned long long)r->number, a->job.attempt.number, what);
+    return note(d, a, r, ESPALIER__V1__SEVERITY__SEVERITY_WARNING, text, err);
+}
+
+static enum status take_hello(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
+                              struct err *err)
+{
+    const Espalier__V1__Hello *h = r->hello;
+    char text[512], resumed[64] = "from the start";
+    if (h->resumed_step)
+        snprintf(resumed, sizeof resumed, "resumed from step %llu",
+                 (unsigned long long)h->resumed_step);
+    snprintf(text, sizeof text, "attempt %d: %u ranks x %u threads on %.100s, kernels %.100s, %s",
+             a->job.attempt.number, h->ranks, h->threads_per_rank, h->host, h->kernel_set, resumed);
+    return note(d, a, r, ESPALIER__V1__SEVERITY__SEVERITY_UNSPECIFIED, text, err);
+}
+
+static enum status take_progress(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
+                                 struct err *err)
+{
+    if (a->job.state == JOB_STALLED)
+        TRY(job_apply(d, a, ON_STEP, &(struct change){.actor = "worker"}, err));
+    r->progress->time_ms = r->progress->time_ms ? r->progress->time_ms : r->time_ms;
+    return append(d, a, r, EVENT_PROGRESS, "", &r->progress->base, err);
+}
+
+static enum status take_metric(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
+                               struct err *err)
+{
+    const char *name = r->metric->name;
+    if (*name == '\0' || *name == '#' || strlen(name) > METRIC_NAME_MAX)
+        return refuse(d, a, r, "a metric's name has 1 to 128 bytes and starts with no '#'", err);
+    return append(d, a, r, EVENT_METRIC, name, &r->metric->base, err);
+}
+
+static enum status take_structure(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
+                                  struct err *err)
+{
+    const Espalier__V1__StructureVersion *s = r->structure;
+    int version;
+    bool is_new;
+    TRY(store_structure_add(d->store, a->job.id, (int64_t)s->total_step, s->structure_json.data,
+                            s->structure_json.len, &version, &is_new, err));
+    if (!is_new)
+        return ST_OK;
+    Espalier__V1__StructureNote n = ESPALIER__V1__STRUCTURE_NOTE__INIT;
+    n.version = (uint32_t)version;
+    n.total_step = s->total_step;
+    n.params_kept = s->params_kept;
+    n.pruned = s->pruned;
+    n.shared = s->shared;
+    return append(d, a, r, EVENT_STRUCTURE, NULL, &n.base, err);
+}
+
+/* A path that stays below the job's folder whatever it is joined to. */
+static bool is_inside(const char *path)
+{
+    if (*path == '\0' || *path == '/' || strlen(path) > 400)
+        return false;
+    for (const char *p = path; p; p = strchr(p, '/') ? strchr(p, '/') + 1 : NULL)
+        if (strncmp(p, "..", 2) == 0 && (p[2] == '/' || p[2] == '\0'))
+            return false;
+    return true;
+}
+
+static bool is_sha256(const char *text)
+{
+    return strlen(text) == SHA256_HEX && strspn(text, "0123456789abcdef") == SHA256_HEX;
+}
+
+static enum status take_checkpoint(struct daemon *d, struct active *a,
+                                   const Espalier__V1__Record *r, struct err *err)
+{
+    const Espalier__V1__CheckpointNote *c = r->checkpoint;
+    if (!is_inside(c->path) || !is_sha256(c->sha256))
+        return refuse(d, a, r, "a checkpoint needs a path inside the job's folder and a SHA-256",
+                      err);
+    struct stored_file f = {c->path, (int64_t)c->size_bytes, (int64_t)c->total_step, c->sha256};
+    TRY(store_checkpoint_add(d->store, a->job.id, a->job.attempt.number, &f, err));
+    return append(d, a, r, EVENT_CHECKPOINT, NULL, &c->base, err);
+}
+
+static enum status take_artifact(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
+                                 struct err *err)
+{
+    const Espalier__V1__Artifact *f = r->artifact;
+    if (!is_inside(f->name) || !is_sha256(f->sha256))
+        return refuse(d, a, r, "an artifact needs a path inside the job's folder and a SHA-256",
+                      err);
+    struct stored_file file = {f->name, (int64_t)f->size_bytes, 0, f->sha256};
+    return store_artifact_add(d->store, a->job.id, &file, err);
+}
+
+static enum status take_phase(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
+                              struct err *err)
+{
+    const Espalier__V1__PhaseTime *p = r->phase_done;
+    if (strlen(p->phase) > METRIC_NAME_MAX)
+        return refuse(d, a, r, "a phase's name is too long", err);
+    TRY(store_phase_add(d->store, a->job.id, p->phase, p->seconds, err));
+    return append(d, a, r, EVENT_PHASE_DONE, NULL, &p->base, err);
+}
+
+static void take_done(struct active *a, const Espalier__V1__Record *r)
+{
+    struct attempt *t = &a->job.attempt;
+    t->done = true;
+    t->done_success = r->done->success;
+    snprintf(t->done_reason, sizeof t->done_reason, "%s", r->done->reason);
+    snprintf(t->done_text, sizeof t->done_text, "%s", r->done->text);
+}
+
+static enum status take_one(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
+                            struct err *err)
+{
+    switch (r->kind_case) {
+    case ESPALIER__V1__RECORD__KIND_HELLO:
+        return take_hello(d, a, r, err);
+    case ESPALIER__V1__RECORD__KIND_PROGRESS:
+        return take_progress(d, a, r, err);
+    case ESPALIER__V1__RECORD__KIND_METRIC:
+        return take_metric(d, a, r, err);
+    case ESPALIER__V1__RECORD__KIND_STRUCTURE:
+        return take_structure(d, a, r, err);
+    case ESPALIER__V1__RECORD__KIND_CHECKPOINT:
+        return take_checkpoint(d, a, r, err);
+    case ESPALIER__V1__RECORD__KIND_NOTE:
+        return append(d, a, r, EVENT_NOTE, NOTE_SERIES, &r->note->base, err);
+    case ESPALIER__V1__RECORD__KIND_PHASE_DONE:
+        return take_phase(d, a, r, err);
+    case ESPALIER__V1__RECORD__KIND_ARTIFACT:
+        return take_artifact(d, a, r, err);
+    case ESPALIER__V1__RECORD__KIND_DONE:
+        take_done(a, r);
+        return ST_OK;
+    default:
+        return refuse(d, a, r, "this daemon does not know its kind", err);
+    }
+}
+
+/* Any report is a sign of life. */
+static enum status note_contact(struct daemon *d, struct active *a, struct err *err)
+{
+    struct change by_worker = {.actor = "worker"};
+    if (job_next(a->job.state, ON_HELLO))
+        return job_apply(d, a, ON_HELLO, &by_worker, err);
+    if (a->job.state == JOB_UNREACHABLE)
+        return job_apply(d, a, ON_FIND, &by_worker, err);
+    return ST_OK;
+}
+
+enum status records_take(struct daemon *d, struct active *a, Espalier__V1__Record *const *records,
+                         size_t n, struct err *err)
+{
+    uint64_t before = a->job.attempt.reported;
+    enum status st = ST_OK;
+    for (size_t i = 0; st == ST_OK && i < n; i++) {
+        if (records[i]->number <= a->job.attempt.reported)
+            continue;
+        st = note_contact(d, a, err);
+        if (st == ST_OK)
+            st = take_one(d, a, records[i], err);
+        a->job.attempt.reported = records[i]->number;
+    }
+    if (st == ST_OK && a->job.attempt.reported != before)
+        st = store_attempt_save(d->store, &a->job, err);
+    return st == ST_OK ? ST_OK : group_fail(d, err);
+}

@@ -1,0 +1,193 @@
+/* loop.c - see loop.h. One pass is one group: what came in is decided together, made durable by one commit,
+ * answered, and only then acted upon. */
+#include "loop.h"
+
+#include "base/log.h"
+#include "daemon.h"
+#include "inbox.h"
+#include "job/act.h"
+#include "job/change.h"
+#include "job/jobs.h"
+#include "service/streams.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define TICK_MS 250
+#define TICK_FAILING_MS 1000 /* while the store fails: each try may wait for a lock */
+#define GROUP_MAX 256        /* messages a group; bounds how long an answer waits for its commit */
+#define COMPLAIN_EVERY_MS 10000
+
+struct answer {
+    struct answer *next;
+    struct rpc_call *call;
+    answer_f send;
+    void *arg;
+    void (*drop)(void *arg);
+};
+
+bool loop_answer(struct daemon *d, struct rpc_call *call, answer_f send, void *arg,
+                 void (*drop)(void *arg))
+{
+    struct answer *a = malloc(sizeof *a);
+    if (!a)
+        return false;
+    *a = (struct answer){NULL, call, send, arg, drop};
+    *d->answers_end = a;
+    d->answers_end = &a->next;
+    return true;
+}
+
+/* ---- waiting -------------------------------------------------------------------------------- */
+
+/* Effects may have opened the next group: then there is nothing to wait for. Nor is there a reason to wake up
+ * when no attempt is to be watched and nobody follows a log. */
+static int wait_ms(const struct daemon *d)
+{
+    if (!d->failing && (store_is_writing(d->store) || d->queue_dirty))
+        return 0;
+    if (!d->failing && jobs_load(d->jobs, &d->options.node).running == 0 && !streams_want_tick(d))
+        return -1;
+    int64_t left = d->next_tick_ms - d->clock->mono_ms(d->clock);
+    return left < 0 ? 0 : (int)left;
+}
+
+static void take_signal(struct daemon *d)
+{
+    struct signalfd_siginfo info;
+    if (read(d->signals, &info, sizeof info) == (ssize_t)sizeof info)
+        d->stop_signal = (int)info.ssi_signo;
+}
+
+static void loop_wait(struct daemon *d)
+{
+    struct pollfd fds[] = {{.fd = inbox_fd(d->inbox), .events = POLLIN},
+                           {.fd = d->launch->ops->wake_fd(d->launch), .events = POLLIN},
+                           {.fd = d->signals, .events = POLLIN}};
+    if (poll(fds, 3, wait_ms(d)) < 0 && errno != EINTR)
+        log_error("poll failed: errno %d", errno);
+    if (fds[1].revents)
+        d->next_tick_ms = 0; /* an attempt ended: look at once */
+    if (fds[2].revents)
+        take_signal(d);
+}
+
+/* ---- one group ------------------------------------------------------------------------------ */
+
+static void loop_timers(struct daemon *d)
+{
+    int64_t now = d->clock->mono_ms(d->clock);
+    if (now < d->next_tick_ms)
+        return;
+    d->next_tick_ms = now + TICK_MS;
+    d->failing = false;
+    if (d->stale)
+        d->stale = jobs_reload(d->jobs, d->store, NULL) != ST_OK;
+    jobs_tick(d);
+    streams_tick(d);
+}
+
+static void loop_inbox(struct daemon *d)
+{
+    struct message *m;
+    for (int i = 0; i < GROUP_MAX && (m = inbox_take(d->inbox)); i++)
+        m->run(d, m);
+}
+
+static void loop_queue(struct daemon *d)
+{
+    if (d->queue_dirty && !d->failing && d->group_err.code == ST_OK)
+        queue_run(d);
+}
+
+/* A failed group never happened: memory is what the store says, and every effect is due again. */
+static void group_undo(struct daemon *d)
+{
+    struct err err;
+    int64_t now = d->clock->mono_ms(d->clock);
+    if (now - d->complained_ms > COMPLAIN_EVERY_MS || d->complained_ms == 0) {
+        log_error("%s", d->group_err.text);
+        d->complained_ms = now;
+    }
+    store_rollback(d->store);
+    d->stale = jobs_reload(d->jobs, d->store, &err) != ST_OK;
+    if (d->stale)
+        log_error("%s", err.text);
+    d->queue_dirty = d->failing = true;
+    d->next_tick_ms = now + TICK_FAILING_MS;
+}
+
+static void loop_commit(struct daemon *d)
+{
+    bool wrote = store_is_writing(d->store);
+    struct err err;
+    if (d->group_err.code == ST_OK && store_commit(d->store, &err) != ST_OK)
+        group_fail(d, &err);
+    if (d->group_err.code != ST_OK)
+        group_undo(d);
+    else if (wrote)
+        streams_note_commit(d);
+}
+
+static void loop_answers(struct daemon *d)
+{
+    struct answer *a = d->answers;
+    d->answers = NULL;
+    d->answers_end = &d->answers;
+    while (a) {
+        struct answer *next = a->next;
+        if (d->group_err.code == ST_OK)
+            a->send(d, a->call, a->arg);
+        else
+            rpc_call_fail(a->call, d->group_err.code, d->group_err.text);
+        if (a->drop)
+            a->drop(a->arg);
+        free(a);
+        a = next;
+    }
+    d->group_err.code = ST_OK;
+}
+
+/* What an effect finds out is applied to the next group, and so is its failure. */
+static void loop_effects(struct daemon *d)
+{
+    if (d->failing)
+        return;
+    for (size_t i = 0; i < d->jobs->n && d->group_err.code == ST_OK; i++)
+        if (d->jobs->list[i]->changed && !job_state_is_over(d->jobs->list[i]->job.state))
+            job_act(d, d->jobs->list[i]);
+    /* An effect may just have ended a job; it stays until that is durable. */
+    if (!store_is_writing(d->store))
+        jobs_drop_over(d->jobs);
+}
+
+static void loop_pass(struct daemon *d)
+{
+    loop_timers(d);
+    loop_inbox(d);
+    loop_queue(d);
+    loop_commit(d);
+    loop_answers(d);
+    streams_pump(d);
+    loop_effects(d);
+}
+
+void loop_run(struct daemon *d)
+{
+    while (!d->stop_signal) {
+        loop_wait(d);
+        loop_pass(d);
+    }
+}
+
+void loop_drain(struct daemon *d)
+{
+    struct message *m;
+    while ((m = inbox_take(d->inbox)))
+        m->run(d, m);
+    loop_commit(d);
+    loop_answers(d);
+}

@@ -1,0 +1,54 @@
+/* main.c - espalierd: command line, start, loop, end. */
+#include "base/log.h"
+#include "daemon.h"
+#include "job/jobs.h"
+#include "loop.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int fail(const char *doing, const struct err *err)
+{
+    log_error("%s%s", doing, err->text);
+    return status_exit_code(err->code);
+}
+
+static int run(const struct options *options)
+{
+    struct err err;
+    struct daemon *d = NULL;
+    if (daemon_create(&d, options, &err) != ST_OK)
+        return fail("cannot start: ", &err);
+    struct jobs_load load = jobs_load(d->jobs, &options->node);
+    log_info("espalierd %s, home %s, %lld cores, %lld MiB, %lld GPUs, launcher %s",
+             ESPALIER_VERSION, options->home, (long long)options->node.cores,
+             (long long)(options->node.memory_bytes >> 20), (long long)options->node.gpus,
+             d->launch->ops->name);
+    if (load.running || load.waiting)
+        log_info("found %u running and %u waiting jobs", load.running, load.waiting);
+    /* One line on stdout, for people and for scripts that wait for it. */
+    printf("listening on %s\n", options->listen);
+    fflush(stdout);
+    loop_run(d);
+    log_info("ending by signal %d (%s); running jobs go on", d->stop_signal,
+             strsignal(d->stop_signal));
+    daemon_destroy(d);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct err err;
+    int code = -1;
+    log_init("espalierd", LOG_INFO);
+    umask(077);
+    if (options_parse(&options, argc, argv, &code, &err) != ST_OK)
+        return fail("", &err);
+    if (code >= 0)
+        return code;
+    code = run(&options);
+    options_fini(&options);
+    return code;
+}

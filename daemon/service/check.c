@@ -1,0 +1,208 @@
+/* check.c - see check.h. */
+#include "service/check.h"
+
+#include "daemon.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct checker {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct check *first, **end;
+    int waiting;
+    bool stopping, started;
+};
+
+void check_free(void *check)
+{
+    struct check *c = check;
+    findings_fini(&c->findings);
+    jobfile_destroy(c->job);
+    free(c);
+}
+
+static void serve_checked(struct daemon *d, struct message *m)
+{
+    struct check *c = (struct check *)m;
+    struct err err;
+    struct rpc_call *call = c->call;
+    enum status st;
+    if (d->stale)
+        st = err_set(&err, ST_UNAVAILABLE, "the job store cannot be read now");
+    else
+        st = c->submit ? serve_submit(d, c, &err) : serve_validate(d, c, &err);
+    if (st == ST_OK)
+        return; /* it owes an answer, which frees the check */
+    rpc_call_fail(call, st, err.text);
+    check_free(c);
+}
+
+/* ---- the thread ----------------------------------------------------------------------------- */
+
+static enum status check_limits(const struct check *c, struct err *err)
+{
+    if (c->job_file.len > JOBFILE_MAX_BYTES)
+        return err_set(err, ST_INVALID, "the job file has %zu bytes, at most %u are taken",
+                       c->job_file.len, JOBFILE_MAX_BYTES);
+    if (c->n_overrides > CHECK_OVERRIDES_MAX)
+        return err_set(err, ST_INVALID, "%zu --set values, at most %d are taken", c->n_overrides,
+                       CHECK_OVERRIDES_MAX);
+    if (c->folder[0] != '/')
+        return err_set(
+            err, ST_INVALID,
+            "folder is '%.100s'; it must be the absolute folder from which relative paths "
+            "start",
+            c->folder);
+    if (strlen(c->folder) > 4000 || strlen(c->file_name) > 4000)
+        return err_set(err, ST_INVALID, "folder and file name have at most 4000 bytes");
+    return ST_OK;
+}
+
+static void check_one(struct check *c)
+{
+    struct jobfile_override over[CHECK_OVERRIDES_MAX];
+    c->st = check_limits(c, &c->err);
+    if (c->st != ST_OK)
+        return;
+    for (size_t i = 0; i < c->n_overrides; i++)
+        over[i] = (struct jobfile_override){c->overrides[i]->key, c->overrides[i]->value};
+    c->st = jobfile_parse(&c->job, (const char *)c->job_file.data, c->job_file.len, c->folder, over,
+                          (int)c->n_overrides, true, &c->findings, &c->err);
+    if (c->st == ST_OK)
+        c->st = jobfile_plan(c->job, &c->plan, &c->err);
+}
+
+/* NULL: the checker stops. */
+static struct check *next_check(struct checker *k)
+{
+    pthread_mutex_lock(&k->lock);
+    while (!k->first && !k->stopping)
+        pthread_cond_wait(&k->changed, &k->lock);
+    struct check *c = k->stopping ? NULL : k->first;
+    if (c) {
+        k->first = c->next;
+        k->waiting--;
+        if (!k->first)
+            k->end = &k->first;
+    }
+    pthread_mutex_unlock(&k->lock);
+    return c;
+}
+
+static void *checker_run(void *user)
+{
+    struct daemon *d = user;
+    struct check *c;
+    while ((c = next_check(d->checker))) {
+        check_one(c);
+        inbox_post(d->inbox, &c->message);
+    }
+    return NULL;
+}
+
+enum status checker_create(struct daemon *d, struct err *err)
+{
+    struct checker *k = calloc(1, sizeof *k);
+    if (!k)
+        return err_set(err, ST_NOMEM, "out of memory for the checker");
+    pthread_mutex_init(&k->lock, NULL);
+    pthread_cond_init(&k->changed, NULL);
+    k->end = &k->first;
+    d->checker = k;
+    if (pthread_create(&k->thread, NULL, checker_run, d) != 0) {
+        checker_destroy(d);
+        return err_set(err, ST_LIMIT, "cannot start the checker's thread");
+    }
+    k->started = true;
+    return ST_OK;
+}
+
+void checker_stop(struct daemon *d)
+{
+    struct checker *k = d->checker;
+    if (!k || !k->started)
+        return;
+    pthread_mutex_lock(&k->lock);
+    k->stopping = true;
+    pthread_cond_signal(&k->changed);
+    pthread_mutex_unlock(&k->lock);
+    pthread_join(k->thread, NULL);
+    k->started = false;
+    for (struct check *c = k->first, *next; c; c = next) {
+        next = c->next;
+        c->st = err_set(&c->err, ST_UNAVAILABLE, "the daemon is ending; try again");
+        inbox_post(d->inbox, &c->message);
+    }
+    k->first = NULL;
+}
+
+void checker_destroy(struct daemon *d)
+{
+    struct checker *k = d->checker;
+    if (!k)
+        return;
+    checker_stop(d);
+    pthread_cond_destroy(&k->changed);
+    pthread_mutex_destroy(&k->lock);
+    free(k);
+    d->checker = NULL;
+}
+
+/* ---- arriving ------------------------------------------------------------------------------- */
+
+static void enqueue(struct daemon *d, struct check *c)
+{
+    struct checker *k = d->checker;
+    c->message.run = serve_checked;
+    pthread_mutex_lock(&k->lock);
+    bool room = k->waiting < CHECKS_MAX && !k->stopping;
+    if (room) {
+        *k->end = c;
+        k->end = &c->next;
+        k->waiting++;
+        pthread_cond_signal(&k->changed);
+    }
+    pthread_mutex_unlock(&k->lock);
+    if (!room) {
+        rpc_call_fail(c->call, ST_UNAVAILABLE,
+                      "too many job files wait to be checked; try again in a moment");
+        check_free(c);
+    }
+}
+
+void checker_submit(struct daemon *d, struct rpc_call *call, const Espalier__V1__SubmitRequest *r)
+{
+    struct check *c = calloc(1, sizeof *c);
+    if (!c) {
+        rpc_call_fail(call, ST_NOMEM, "the daemon is out of memory");
+        return;
+    }
+    c->call = call;
+    c->submit = r;
+    c->job_file = r->job_file;
+    c->file_name = r->file_name;
+    c->folder = r->folder;
+    c->overrides = r->overrides;
+    c->n_overrides = r->n_overrides;
+    enqueue(d, c);
+}
+
+void checker_validate(struct daemon *d, struct rpc_call *call,
+                      const Espalier__V1__ValidateRequest *r)
+{
+    struct check *c = calloc(1, sizeof *c);
+    if (!c) {
+        rpc_call_fail(call, ST_NOMEM, "the daemon is out of memory");
+        return;
+    }
+    c->call = call;
+    c->job_file = r->job_file;
+    c->file_name = r->file_name;
+    c->folder = r->folder;
+    c->overrides = r->overrides;
+    c->n_overrides = r->n_overrides;
+    enqueue(d, c);
+}

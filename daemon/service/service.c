@@ -1,0 +1,92 @@
+/* service.c - the table of RPCs, and the way from gRPC's thread to the loop's. See service.h. */
+#include "service/service.h"
+
+#include "inbox.h"
+#include "service/check.h"
+
+#include <stdlib.h>
+
+typedef enum status (*serve_f)(struct daemon *d, struct rpc_call *call,
+                               const ProtobufCMessage *request, struct err *err);
+
+struct incoming {
+    struct message message; /* first member */
+    struct rpc_call *call;
+    const ProtobufCMessage *request; /* valid while the call is held */
+    serve_f serve;
+};
+
+static void serve_incoming(struct daemon *d, struct message *m)
+{
+    struct incoming *in = (struct incoming *)m;
+    struct err err;
+    enum status st = d->stale ? err_set(&err, ST_UNAVAILABLE,
+                                        "the job store cannot be read now; see the daemon's log")
+                              : in->serve(d, in->call, in->request, &err);
+    if (st != ST_OK)
+        rpc_call_fail(in->call, st, err.text);
+    free(in);
+}
+
+static void arrive(struct daemon *d, struct rpc_call *call, const ProtobufCMessage *request,
+                   serve_f serve)
+{
+    struct incoming *in = malloc(sizeof *in);
+    if (!in) {
+        rpc_call_fail(call, ST_NOMEM, "the daemon is out of memory");
+        return;
+    }
+    *in = (struct incoming){{NULL, serve_incoming}, call, request, serve};
+    inbox_post(d->inbox, &in->message);
+}
+
+/* One row an RPC that the loop serves: name in the .proto, its handler, its request's type, unary or stream. */
+#define JOB_SERVICE(X)                                                                             \
+    X(Get, get, GetRequest, RPC_UNARY)                                                             \
+    X(List, list, ListRequest, RPC_UNARY)                                                          \
+    X(Cancel, cancel, CancelRequest, RPC_UNARY)                                                    \
+    X(Watch, watch, WatchRequest, RPC_SERVER_STREAM)                                               \
+    X(Logs, logs, LogsRequest, RPC_SERVER_STREAM)                                                  \
+    X(GetStructure, get_structure, GetStructureRequest, RPC_UNARY)                                 \
+    X(Download, download, DownloadRequest, RPC_SERVER_STREAM)                                      \
+    X(Ping, ping, PingRequest, RPC_UNARY)
+#define REPORT_SERVICE(X) X(Report, report, ReportRequest, RPC_UNARY)
+
+#define ARRIVE(name, verb, type, kind)                                                             \
+    static enum status typed_##verb(struct daemon *d, struct rpc_call *call,                       \
+                                    const ProtobufCMessage *request, struct err *err)              \
+    {                                                                                              \
+        return serve_##verb(d, call, (const V1(type) *)request, err);                              \
+    }                                                                                              \
+    static void arrive_##verb(struct rpc_call *call, const ProtobufCMessage *request, void *user)  \
+    {                                                                                              \
+        arrive(user, call, request, typed_##verb);                                                 \
+    }
+JOB_SERVICE(ARRIVE)
+REPORT_SERVICE(ARRIVE)
+#undef ARRIVE
+
+static void arrive_submit(struct rpc_call *call, const ProtobufCMessage *request, void *user)
+{
+    checker_submit(user, call, (const V1(SubmitRequest) *)request);
+}
+
+static void arrive_validate(struct rpc_call *call, const ProtobufCMessage *request, void *user)
+{
+    checker_validate(user, call, (const V1(ValidateRequest) *)request);
+}
+
+#define ROW(name, verb, type, kind) {#name, kind, arrive_##verb},
+static const struct rpc_method job_methods[] = {{"Submit", RPC_UNARY, arrive_submit},
+                                                {"Validate", RPC_UNARY, arrive_validate},
+                                                JOB_SERVICE(ROW)};
+static const struct rpc_method report_methods[] = {REPORT_SERVICE(ROW)};
+#undef ROW
+
+enum status service_register(struct daemon *d, struct err *err)
+{
+    TRY(rpc_server_add(d->server, &espalier__v1__job_service__descriptor, job_methods,
+                       sizeof job_methods / sizeof *job_methods, d, err));
+    return rpc_server_add(d->server, &espalier__v1__report_service__descriptor, report_methods,
+                          sizeof report_methods / sizeof *report_methods, d, err);
+}

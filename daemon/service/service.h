@@ -1,0 +1,57 @@
+/* service.h - the daemon's RPCs: one file each, one table (service.c).
+ *
+ * A call arrives on gRPC's thread, is posted to the inbox and served on the loop's thread. serve_x() either takes
+ * the call (owes an answer, opens a stream) and returns ST_OK, or leaves it alone and returns an error: the
+ * table's code then fails the call with the sentence. Submit and Validate take a way round by the
+ * checker's thread, because a job file is parsed there.
+ */
+#ifndef SERVICE_SERVICE_H
+#define SERVICE_SERVICE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "daemon.h"
+#include "espalier/v1/job.pb-c.h"
+#include "espalier/v1/report.pb-c.h"
+#include "job/jobs.h"
+#include "rpc/rpc.h"
+
+#include <stdint.h>
+
+/* The wire's types, as the handlers use them. */
+#define V1(name) Espalier__V1__##name
+
+enum status service_register(struct daemon *d, struct err *err);
+
+enum status serve_get(struct daemon *d, struct rpc_call *call, const V1(GetRequest) * request,
+                      struct err *err);
+enum status serve_list(struct daemon *d, struct rpc_call *call, const V1(ListRequest) * request,
+                       struct err *err);
+enum status serve_cancel(struct daemon *d, struct rpc_call *call, const V1(CancelRequest) * request,
+                         struct err *err);
+enum status serve_watch(struct daemon *d, struct rpc_call *call, const V1(WatchRequest) * request,
+                        struct err *err);
+enum status serve_logs(struct daemon *d, struct rpc_call *call, const V1(LogsRequest) * request,
+                       struct err *err);
+enum status serve_get_structure(struct daemon *d, struct rpc_call *call,
+                                const V1(GetStructureRequest) * request, struct err *err);
+enum status serve_download(struct daemon *d, struct rpc_call *call,
+                           const V1(DownloadRequest) * request, struct err *err);
+enum status serve_ping(struct daemon *d, struct rpc_call *call, const V1(PingRequest) * request,
+                       struct err *err);
+enum status serve_report(struct daemon *d, struct rpc_call *call, const V1(ReportRequest) * request,
+                         struct err *err);
+
+/* ---- shared by the handlers (lookup.c) -------------------------------------------------------- */
+
+/* "12" or "last". ST_INVALID for other text, ST_NOT_FOUND with what to do. The job itself may be over. */
+enum status lookup_job(struct daemon *d, const char *text, struct job *ret_job, struct err *err);
+
+/* Wire form of what the store knows. Strings are borrowed from job; the buffers of ids are the caller's. */
+struct wire_progress {
+    V1(Progress) * progress; /* NULL: none yet; free by wire_progress_fini() */
+};
+void wire_progress_load(struct daemon *d, int64_t job_id, struct wire_progress *ret_progress);
+void wire_progress_fini(struct wire_progress *p);
+
+#endif

@@ -1,0 +1,154 @@
+/* streams.c - see streams.h. */
+#include "service/streams.h"
+
+#include "daemon.h"
+#include "inbox.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+struct slot {
+    struct message wake; /* in the inbox while `posted` */
+    atomic_bool posted;
+    struct daemon *daemon;
+    struct stream stream;
+};
+
+struct streams {
+    struct slot slot[STREAMS_MAX];
+    int open;
+};
+
+enum status streams_create(struct daemon *d, struct err *err)
+{
+    d->streams = calloc(1, sizeof *d->streams);
+    if (!d->streams)
+        return err_set(err, ST_NOMEM, "out of memory for %d streams", STREAMS_MAX);
+    return ST_OK;
+}
+
+void streams_destroy(struct daemon *d)
+{
+    free(d->streams);
+    d->streams = NULL;
+}
+
+static void woken(struct daemon *d, struct message *m)
+{
+    struct slot *slot = (struct slot *)m; /* its first member */
+    (void)d;
+    atomic_store(&slot->posted, false);
+    slot->stream.clear_to_send = slot->stream.due = true;
+}
+
+/* On the server's thread: the last message was taken, or the peer is gone. */
+static void ready(struct rpc_call *call, void *user)
+{
+    struct slot *slot = user;
+    (void)call;
+    if (!atomic_exchange(&slot->posted, true))
+        inbox_post(slot->daemon->inbox, &slot->wake);
+}
+
+enum status streams_open(struct daemon *d, const struct stream *first, struct err *err)
+{
+    for (int i = 0; i < STREAMS_MAX; i++) {
+        struct slot *slot = &d->streams->slot[i];
+        if (slot->stream.kind)
+            continue;
+        slot->daemon = d;
+        slot->wake.run = woken;
+        slot->stream = *first;
+        slot->stream.clear_to_send = slot->stream.due = true;
+        d->streams->open++;
+        rpc_call_on_ready(first->call, ready, slot);
+        return ST_OK;
+    }
+    return err_set(err, ST_LIMIT,
+                   "this daemon serves at most %d streams at a time; try again later", STREAMS_MAX);
+}
+
+static void close_slot(struct daemon *d, struct slot *slot, enum status st, const char *text)
+{
+    struct stream *s = &slot->stream;
+    if (st == ST_OK)
+        rpc_call_finish(s->call);
+    else
+        rpc_call_fail(s->call, st, text);
+    if (s->fd >= 0)
+        close(s->fd);
+    *s = (struct stream){.fd = -1};
+    d->streams->open--;
+}
+
+static void mark(struct daemon *d, bool tick)
+{
+    for (int i = 0; d->streams->open && i < STREAMS_MAX; i++) {
+        struct stream *s = &d->streams->slot[i].stream;
+        if (s->kind && s->kind->tick == tick)
+            s->due = true;
+    }
+}
+
+void streams_note_commit(struct daemon *d)
+{
+    mark(d, false);
+}
+
+void streams_tick(struct daemon *d)
+{
+    mark(d, true);
+}
+
+bool streams_want_tick(const struct daemon *d)
+{
+    for (int i = 0; d->streams->open && i < STREAMS_MAX; i++) {
+        const struct stream *s = &d->streams->slot[i].stream;
+        if (s->kind && s->kind->tick && s->follow)
+            return true;
+    }
+    return false;
+}
+
+static void step(struct daemon *d, struct slot *slot)
+{
+    struct stream *s = &slot->stream;
+    struct err err;
+    if (rpc_call_gone(s->call)) {
+        close_slot(d, slot, ST_CANCELLED, "the client is gone");
+        return;
+    }
+    if (!s->due || !s->clear_to_send)
+        return;
+    switch (s->kind->step(d, s, &err)) {
+    case STREAM_SENT:
+        s->clear_to_send = false;
+        break;
+    case STREAM_WAIT:
+        s->due = false;
+        break;
+    case STREAM_END:
+        close_slot(d, slot, ST_OK, "");
+        break;
+    case STREAM_FAIL:
+        close_slot(d, slot, err.code, err.text);
+        break;
+    }
+}
+
+void streams_pump(struct daemon *d)
+{
+    /* What an open group has written is not for anybody's eyes yet. */
+    if (store_is_writing(d->store))
+        return;
+    for (int i = 0; d->streams->open && i < STREAMS_MAX; i++)
+        if (d->streams->slot[i].stream.kind)
+            step(d, &d->streams->slot[i]);
+}
+
+void streams_end_all(struct daemon *d, const char *text)
+{
+    for (int i = 0; d->streams->open && i < STREAMS_MAX; i++)
+        if (d->streams->slot[i].stream.kind)
+            close_slot(d, &d->streams->slot[i], ST_UNAVAILABLE, text);
+}

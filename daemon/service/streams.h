@@ -1,0 +1,62 @@
+/* streams.h - the open server streams: Watch, Logs, Download.
+ *
+ * A fixed number of slots. A stream pulls: it sends its next message when the last one was taken, so a slow reader
+ * costs one message and nobody waits for it. Slots are never freed while the server runs, so a late
+ * wake-up finds its slot or the slot's next tenant, and both are harmless.
+ */
+#ifndef SERVICE_STREAMS_H
+#define SERVICE_STREAMS_H
+
+#include "base/err.h"
+#include "job/folder.h"
+#include "rpc/rpc.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct daemon;
+struct stream;
+
+#define STREAMS_MAX 512
+
+/* What the next step of a stream came to. */
+enum stream_step {
+    STREAM_SENT, /* a message is on its way */
+    STREAM_WAIT, /* nothing to send now: until a commit or a tick */
+    STREAM_END,  /* finished well */
+    STREAM_FAIL, /* err says why */
+};
+
+/* One kind of stream; step() sends at most one message. `tick`: asks again at every tick, else at every commit. */
+struct stream_kind {
+    enum stream_step (*step)(struct daemon *d, struct stream *s, struct err *err);
+    bool tick;
+};
+
+struct stream {
+    const struct stream_kind *kind; /* NULL = free slot */
+    struct rpc_call *call;
+    int64_t job_id; /* 0 = all jobs */
+    int64_t cursor; /* events: the last one sent; files: the next byte */
+    bool follow;
+    int fd; /* of a file; -1 = none */
+    uint64_t size;
+    char sha256[65];
+    bool clear_to_send, due; /* nothing in flight; something may be there to send */
+};
+
+enum status streams_create(struct daemon *d, struct err *err);
+void streams_destroy(struct daemon *d); /* after the server has stopped */
+
+/* Takes the call and a copy of *first (fd included). ST_LIMIT when all slots are taken: nothing was taken. */
+enum status streams_open(struct daemon *d, const struct stream *first, struct err *err);
+
+void streams_note_commit(struct daemon *d);
+void streams_tick(struct daemon *d);
+bool streams_want_tick(const struct daemon *d);
+void streams_pump(struct daemon *d);
+/* Ends every stream with a sentence: the daemon is about to stop. */
+void streams_end_all(struct daemon *d, const char *text);
+
+#endif

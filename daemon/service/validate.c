@@ -1,0 +1,88 @@
+/* validate.c - Validate: the check and the plan, nothing queued; and the wire form of both, for Submit too. */
+#include "loop.h"
+#include "service/check.h"
+#include "service/service.h"
+
+#include <stdlib.h>
+
+static void fill_finding(V1(Finding) * to, struct finding *from)
+{
+    espalier__v1__finding__init(to);
+    to->severity = from->warning ? ESPALIER__V1__SEVERITY__SEVERITY_WARNING
+                                 : ESPALIER__V1__SEVERITY__SEVERITY_ERROR;
+    to->line = (uint32_t)from->line;
+    to->column = (uint32_t)from->column;
+    to->key = from->key;
+    to->text = from->text;
+}
+
+static void fill_plan(struct wire_check *w, struct check *c)
+{
+    const struct job_plan *p = &c->plan;
+    espalier__v1__plan__init(&w->plan);
+    w->plan.params_whole = (uint64_t)p->dense.whole;
+    w->plan.params_backbones = (uint64_t)p->dense.backbones;
+    w->plan.params_target = (uint64_t)p->params_target;
+    w->plan.params_smallest = (uint64_t)p->params_smallest;
+    w->plan.macs = (uint64_t)p->dense.macs;
+    w->plan.steps = (uint64_t)p->steps;
+    w->plan.ranks = (uint32_t)c->job->resources_ranks;
+    w->plan.threads_per_rank = (uint32_t)c->job->resources_threads;
+    w->plan.memory_per_rank_bytes = (uint64_t)p->memory_bytes;
+    for (int i = 0; i < p->n_notes; i++)
+        w->notes[i] = c->plan.notes[i];
+    w->plan.notes = w->notes;
+    w->plan.n_notes = (size_t)p->n_notes;
+}
+
+bool wire_check_init(struct wire_check *w, struct check *c)
+{
+    size_t n = (size_t)c->findings.n;
+    *w = (struct wire_check){0};
+    w->finding = calloc(n ? n : 1, sizeof *w->finding);
+    w->findings = calloc(n ? n : 1, sizeof(*w->findings));
+    if (!w->finding || !w->findings) {
+        wire_check_fini(w);
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        fill_finding(&w->finding[i], &c->findings.list[i]);
+        w->findings[i] = &w->finding[i];
+    }
+    if (c->job)
+        fill_plan(w, c);
+    return true;
+}
+
+void wire_check_fini(struct wire_check *w)
+{
+    free(w->finding);
+    free(w->findings);
+}
+
+static void send_validate(struct daemon *d, struct rpc_call *call, void *arg)
+{
+    (void)d;
+    struct check *c = arg;
+    struct wire_check w;
+    if (!wire_check_init(&w, c)) {
+        rpc_call_fail(call, ST_NOMEM, "the daemon is out of memory");
+        return;
+    }
+    V1(ValidateReply) reply = ESPALIER__V1__VALIDATE_REPLY__INIT;
+    reply.findings = w.findings;
+    reply.n_findings = (size_t)c->findings.n;
+    reply.plan = c->job ? &w.plan : NULL;
+    rpc_call_reply(call, &reply.base);
+    wire_check_fini(&w);
+}
+
+enum status serve_validate(struct daemon *d, struct check *c, struct err *err)
+{
+    /* A file with faults is an answer; that it could not be checked is a failure. */
+    if (c->st != ST_OK && c->findings.errors == 0)
+        return err_set(err, c->st, "%s", c->err.text);
+    if (!loop_answer(d, c->call, send_validate, c, check_free))
+        return err_set(err, ST_NOMEM, "the daemon is out of memory");
+    return ST_OK;
+}
