@@ -183,10 +183,12 @@ void rpc_call_on_ready(struct rpc_call *call, rpc_ready_f ready, void *user)
     pthread_mutex_lock(&call->lock);
     call->ready = ready;
     call->ready_user = user;
-    /* The one event that could have been missed. */
+    /* The one event that could have been missed. Counted as under way, since the hook may let go. */
+    call->pending++;
     if (call->gone && ready)
         ready(call, user);
-    pthread_mutex_unlock(&call->lock);
+    call->pending--;
+    call_release(call);
 }
 
 static bool call_can_send(struct rpc_call *c)
@@ -194,20 +196,38 @@ static bool call_can_send(struct rpc_call *c)
     return c->core && !c->gone && !c->sending && c->held;
 }
 
+/* Headers and one message; under the lock. */
+static bool send_message(struct rpc_call *c, grpc_byte_buffer *bytes)
+{
+    grpc_op ops[2] = {{0}}, *op = add_headers(c, ops);
+    *op++ = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = bytes};
+    return start_batch(c, ops, (size_t)(op - ops), &c->sent);
+}
+
+/* A stream with a hole in it would be worse than none: it ends, and its handler learns that it is gone. */
+static void give_up(struct rpc_call *c, const struct err *err)
+{
+    c->end_code = (grpc_status_code)rpc_wire_code(err->code);
+    rpc_clean_text(c->end_text, sizeof c->end_text, err->text);
+    send_end(c, NULL);
+    c->gone = true;
+}
+
 bool rpc_call_send(struct rpc_call *call, const ProtobufCMessage *message)
 {
     struct err err;
-    grpc_byte_buffer *bytes = NULL;
     pthread_mutex_lock(&call->lock);
-    bool ok = call_can_send(call) && (bytes = pack_reply(message, &err));
-    if (ok) {
-        grpc_op ops[2] = {{0}}, *op = add_headers(call, ops);
-        *op++ = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = bytes};
-        ok = call->sending = start_batch(call, ops, (size_t)(op - ops), &call->sent);
+    bool can = call_can_send(call);
+    grpc_byte_buffer *bytes = can ? pack_reply(message, &err) : NULL;
+    if (bytes)
+        call->sending = send_message(call, bytes);
+    else if (can)
+        give_up(call, &err);
+    if (bytes)
         grpc_byte_buffer_destroy(bytes);
-    }
+    bool sent = bytes && call->sending;
     pthread_mutex_unlock(&call->lock);
-    return ok;
+    return sent;
 }
 
 bool rpc_call_gone(struct rpc_call *call)

@@ -58,7 +58,7 @@ enum status rpc_client_open(struct rpc_client **ret_client, const char *target, 
         free(copy);
         return err_set(err, ST_NOMEM, "out of memory for a client of %s", target);
     }
-    rpc_core_ref();
+    rpc_core_start();
     *c = (struct rpc_client){create_channel(target), copy};
     *ret_client = c;
     return ST_OK;
@@ -71,7 +71,6 @@ void rpc_client_close(struct rpc_client *c)
     grpc_channel_destroy(c->channel);
     free(c->target);
     free(c);
-    rpc_core_unref();
 }
 
 /* ---- what both kinds of call share -------------------------------------------------------- */

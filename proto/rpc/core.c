@@ -1,4 +1,9 @@
-/* core.c - gRPC's start and end, silence, and what ThreadSanitizer must be told. */
+/* core.c - gRPC's start, its silence, and what ThreadSanitizer must be told.
+ *
+ * There is no end: grpc_shutdown() waits up to ten seconds for gRPC's own poller of sockets whose buffer was
+ * full once, so that a client that sent a large job file would hang at its exit. What gRPC keeps for the
+ * life of the process is bounded and reachable, leak checkers have nothing to say.
+ */
 #include "rpc/core.h"
 
 #include <grpc/support/log.h>
@@ -41,23 +46,16 @@ static void silent(gpr_log_func_args *args)
     (void)args;
 }
 
-static void set_log(void)
+static void start(void)
 {
-    /* What a peer does must not write into a daemon's log; a person who debugs sets the variable.
-     */
+    /* What a peer does must not write into a daemon's log; a person who debugs sets the variable. */
     if (!getenv("GRPC_VERBOSITY"))
         gpr_set_log_function(silent);
-}
-
-void rpc_core_ref(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, set_log);
     grpc_init();
 }
 
-void rpc_core_unref(void)
+void rpc_core_start(void)
 {
-    /* Blocking, so that leak checkers and dlclose() see nothing of it at exit. */
-    grpc_shutdown_blocking();
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, start);
 }

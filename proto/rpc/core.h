@@ -21,8 +21,8 @@
 
 /* ---- gRPC as a whole (core.c) ------------------------------------------------------------- */
 
-void rpc_core_ref(void); /* grpc_init, silent unless GRPC_VERBOSITY asks */
-void rpc_core_unref(void);
+/* Before any other call of gRPC; silent unless GRPC_VERBOSITY asks. Once a process, and never undone. */
+void rpc_core_start(void);
 
 /* libgrpc is not instrumented: these tell ThreadSanitizer that a batch's start happens before its
  * end. */

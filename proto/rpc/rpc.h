@@ -1,13 +1,13 @@
 /* rpc.h - gRPC without gRPC's types: a server of protobuf-c services, and a client.
  *
  * The only code that includes <grpc/...> is in this folder. Messages are protobuf-c's; methods are
- * found through the generated ProtobufCServiceDescriptor, so that one loop registers a service and a
- * method without a handler is refused at start.
+ * found through the generated ProtobufCServiceDescriptor, so that one loop registers a service and
+ * a method without a handler is refused at start.
  *
- * Threads. The server owns one completion-queue thread. Handlers and call hooks run on it and must not
- * block: they hand the call on (the daemon posts it to its inbox). Every rpc_call_* function may be
- * called from any thread. A call is a counted reference: the handler gets one and gives it up by
- * rpc_call_reply / rpc_call_fail / rpc_call_finish, exactly once.
+ * Threads. The server owns one completion-queue thread. Handlers and call hooks run on it and must
+ * not block: they hand the call on (the daemon posts it to its inbox). Every rpc_call_* function
+ * may be called from any thread. A call is a counted reference: the handler gets one and gives it
+ * up by rpc_call_reply / rpc_call_fail / rpc_call_finish, exactly once.
  */
 #ifndef RPC_RPC_H
 #define RPC_RPC_H
@@ -42,7 +42,8 @@ enum status rpc_server_create(struct rpc_server **ret_server, struct err *err);
 /* ST_INVALID if the descriptor has a method without a row or a row without a method. */
 enum status rpc_server_add(struct rpc_server *s, const ProtobufCServiceDescriptor *service,
                            const struct rpc_method *methods, size_t n, void *user, struct err *err);
-/* address: "unix:/path" or "127.0.0.1:0"; *ret_port (NULL allowed) is the port chosen, 0 for unix. */
+/* address: "unix:/path" or "127.0.0.1:0"; *ret_port (NULL allowed) is the port chosen, 0 for unix.
+ */
 enum status rpc_server_listen(struct rpc_server *s, const char *address, int *ret_port,
                               struct err *err);
 enum status rpc_server_start(struct rpc_server *s, struct err *err);
@@ -59,11 +60,14 @@ void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *reply);
 void rpc_call_fail(struct rpc_call *call, enum status st, const char *text);
 
 /* Server streams: one message in flight. rpc_call_send packs the message at once (the caller keeps it)
- * and returns false if one is in flight, the peer is gone or the message cannot be sent. `ready` runs on
- * the server's thread after each completed send and once when the peer goes away (then rpc_call_gone()
- * is true); if the peer is gone already, it runs at once, in rpc_call_on_ready. After the call is given up
- * no hook runs any more: do not give up a call while holding a lock that the hook takes.
- * A call may outlive its server: it is gone then. */
+ * and returns false if one is in flight or the peer is gone. A message that cannot be sent (bad UTF-8,
+ * over RPC_MESSAGE_MAX) ends the call with INTERNAL or RESOURCE_EXHAUSTED; the peer counts as gone.
+ *
+ * `ready` runs on the server's thread after each completed send and once when the peer goes away (then
+ * rpc_call_gone() is true); if the peer is gone already, it runs at once, in rpc_call_on_ready. Register
+ * it after the first send, else both may send. Once the call is given up no hook runs any more, so do
+ * not give up a call while holding a lock that the hook takes. A call may outlive its server: it is
+ * gone then. */
 typedef void (*rpc_ready_f)(struct rpc_call *call, void *user);
 void rpc_call_on_ready(struct rpc_call *call, rpc_ready_f ready, void *user);
 bool rpc_call_send(struct rpc_call *call, const ProtobufCMessage *message);
@@ -75,21 +79,23 @@ void rpc_call_finish(struct rpc_call *call); /* ends a stream with OK; gives up 
 struct rpc_client;
 struct rpc_stream;
 
-/* target: "unix:/path" or "host:port". Does not connect yet. Proxy variables are ignored for unix:. */
+/* target: "unix:/path" or "host:port". Does not connect yet. Proxy variables are ignored for unix:.
+ */
 enum status rpc_client_open(struct rpc_client **ret_client, const char *target, struct err *err);
 void rpc_client_close(struct rpc_client *c); /* NULL allowed */
 
 /* method: "/espalier.v1.JobService/Submit". *ret_reply belongs to the caller, who frees it by
- * protobuf_c_message_free_unpacked(reply, NULL). deadline_ms > 0. Errors carry the server's sentence;
- * no server is ST_UNAVAILABLE with the target in the sentence.                                */
-enum status rpc_client_call(struct rpc_client *c, const char *method, const ProtobufCMessage *request,
+ * protobuf_c_message_free_unpacked(reply, NULL). deadline_ms > 0. Errors carry the server's
+ * sentence; no server is ST_UNAVAILABLE with the target in the sentence. */
+enum status rpc_client_call(struct rpc_client *c, const char *method,
+                            const ProtobufCMessage *request,
                             const ProtobufCMessageDescriptor *reply_type, int deadline_ms,
                             ProtobufCMessage **ret_reply, struct err *err);
 
 /* A server stream. rpc_stream_next blocks until a message (ret_message, the caller frees), the end
  * (ST_OK with *ret_message = NULL) or an error.                                               */
-enum status rpc_stream_open(struct rpc_stream **ret_stream, struct rpc_client *c, const char *method,
-                            const ProtobufCMessage *request,
+enum status rpc_stream_open(struct rpc_stream **ret_stream, struct rpc_client *c,
+                            const char *method, const ProtobufCMessage *request,
                             const ProtobufCMessageDescriptor *reply_type, struct err *err);
 enum status rpc_stream_next(struct rpc_stream *s, ProtobufCMessage **ret_message, struct err *err);
 void rpc_stream_cancel(struct rpc_stream *s); /* any thread; next() then fails with ST_CANCELLED */
@@ -97,10 +103,11 @@ void rpc_stream_close(struct rpc_stream *s);  /* NULL allowed */
 
 /* ---- status translation, the only switch between the two worlds --------------------------- */
 
-int rpc_wire_code(enum status st);       /* enum status -> grpc_status_code */
+int rpc_wire_code(enum status st);        /* enum status -> grpc_status_code */
 enum status rpc_status_of(int wire_code); /* the way back */
 
-/* True if every `string` field of the message, at any depth, is valid UTF-8 (protobuf-c does not check). */
+/* True if every `string` field of the message, at any depth, is valid UTF-8 (protobuf-c does not
+ * check). */
 bool rpc_message_valid_utf8(const ProtobufCMessage *message);
 
 #endif

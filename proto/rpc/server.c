@@ -68,7 +68,7 @@ enum status rpc_server_create(struct rpc_server **ret_server, struct err *err)
         free(accepts);
         return err_set(err, ST_NOMEM, "out of memory for a server");
     }
-    rpc_core_ref();
+    rpc_core_start();
     s->accepts = accepts;
     s->core = create_core();
     s->queue = grpc_completion_queue_create_for_next(NULL);
@@ -317,5 +317,4 @@ void rpc_server_destroy(struct rpc_server *s)
     free(s->entries);
     free(s->services);
     free(s);
-    rpc_core_unref();
 }

@@ -75,6 +75,8 @@ static void on_get(struct rpc_call *call, const ProtobufCMessage *request, void 
 
 struct watch {
     struct service *service;
+    struct rpc_call *call;
+    bool spoilt; /* the second event is not UTF-8 */
     uint64_t sent, count;
     bool follow;
 };
@@ -88,16 +90,33 @@ static void watch_end(struct rpc_call *call, struct watch *w)
     free(w);
 }
 
+static bool send_event(struct rpc_call *call, struct watch *w)
+{
+    Espalier__V1__Event event = ESPALIER__V1__EVENT__INIT;
+    event.cursor = w->sent + 1;
+    event.job_id = (char *)(w->spoilt && w->sent ? "\xff" : "7");
+    if (w->sent == w->count || !rpc_call_send(call, &event.base))
+        return false;
+    w->sent++;
+    return true;
+}
+
 static void watch_ready(struct rpc_call *call, void *user)
 {
     struct watch *w = user;
-    Espalier__V1__Event event = ESPALIER__V1__EVENT__INIT;
-    event.cursor = w->sent + 1;
-    event.job_id = (char *)"7";
-    if (rpc_call_gone(call) || (w->sent == w->count && !w->follow))
+    if (rpc_call_gone(call) || (!send_event(call, w) && !w->follow && w->sent == w->count))
         watch_end(call, w);
-    else if (w->sent < w->count && rpc_call_send(call, &event.base))
-        w->sent++;
+}
+
+/* A handler that is slower than its client's patience. */
+static void *watch_late(void *arg)
+{
+    struct watch *w = arg;
+    while (!rpc_call_gone(w->call))
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    rpc_call_on_ready(w->call, watch_ready, w);
+    return NULL;
 }
 
 static void on_watch(struct rpc_call *call, const ProtobufCMessage *request, void *user)
@@ -108,22 +127,21 @@ static void on_watch(struct rpc_call *call, const ProtobufCMessage *request, voi
         rpc_call_fail(call, ST_NOT_FOUND, "job 'missing' is unknown");
         return;
     }
+    pthread_t thread;
     struct watch *w = calloc(1, sizeof *w);
-    *w = (struct watch){.service = s, .count = q->after, .follow = q->follow};
+    *w = (struct watch){.service = s, .call = call, .count = q->after, .follow = q->follow};
+    w->spoilt = strcmp(q->id, "spoilt") == 0;
     pthread_mutex_lock(&s->lock);
     s->n_watches++;
     pthread_mutex_unlock(&s->lock);
     if (!w->count && !w->follow) {
         watch_end(call, w);
-        return;
+    } else if (strcmp(q->id, "late") == 0 && pthread_create(&thread, NULL, watch_late, w) == 0) {
+        pthread_detach(thread);
+    } else {
+        send_event(call, w); /* before the hook is there, else both might send */
+        rpc_call_on_ready(call, watch_ready, w);
     }
-    /* The first message goes before the hook is there, so that only one of the two sends. */
-    Espalier__V1__Event event = ESPALIER__V1__EVENT__INIT;
-    event.cursor = 1;
-    event.job_id = (char *)"7";
-    if (w->count && rpc_call_send(call, &event.base))
-        w->sent = 1;
-    rpc_call_on_ready(call, watch_ready, w);
 }
 
 static void on_ping(struct rpc_call *call, const ProtobufCMessage *request, void *user)

@@ -1,9 +1,10 @@
 /* service.h - a JobService that behaves on demand, for the tests of the wire.
  *
  * Submit echoes: id = request_id; file_name "fail" fails with job_file as sentence, "bad reply"
- * answers what is not UTF-8. Get by id: "now" answers, "later" answers from another thread, "never"
+ * answers what is not UTF-8. Get by id: "now" answers, "later" answers from another thread, "busy" is UNAVAILABLE, "never"
  * is held until service_release(), anything else is NOT_FOUND with the id in the sentence. Watch
- * sends `after` events and ends, or stays open if `follow`. Ping counts: jobs_running = open Watch
+ * sends `after` events and ends, or stays open if `follow`; id "late" registers its hook when the client
+ * has left, "spoilt" sends what is not UTF-8 after the first event. Ping counts: jobs_running = open Watch
  * streams, jobs_queued = held calls. Every other method is UNIMPLEMENTED.
  */
 #ifndef TESTS_RPC_SERVICE_H

@@ -249,6 +249,7 @@ static void a_batch_is_a_batch(void **state)
         assert_int_equal(progress(f->report, i), ST_OK);
     assert_flushed(f);
     assert_taken(&f->coordinator, 5000);
+    coordinator_stop(&f->coordinator);
     assert_true(f->coordinator.batches >= 5 && f->coordinator.batches < 100);
 }
 
@@ -490,6 +491,7 @@ static void a_full_spool_thins_what_may_go(void **state)
     assert_int_equal(report_done(f->report, true, "", "", NULL), ST_OK);
     coordinator_start(c, f->address);
     assert_flushed(f);
+    coordinator_stop(c);
     size_t kinds[16] = {0};
     uint64_t newest = 0;
     for (size_t i = 0; i < c->n; i++) {

@@ -352,6 +352,32 @@ static void stream_is_cancelled_from_beside(void **state)
     rpc_stream_close(s);
 }
 
+static void a_late_hook_still_runs(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 5; i++)
+        rpc_stream_close(watch(f->client, "late", 1, true));
+    nap(50);
+    for (unsigned open = 1; open; nap(5)) {
+        pthread_mutex_lock(&f->service.lock);
+        open = f->service.n_watches;
+        pthread_mutex_unlock(&f->service.lock);
+    }
+}
+
+static void what_cannot_be_sent_ends_the_stream(void **state)
+{
+    struct fixture *f = *state;
+    struct err err;
+    uint64_t cursor;
+    struct rpc_stream *s = watch(f->client, "spoilt", 3, true);
+    assert_int_equal(next_cursor(s, &cursor, &err), ST_OK);
+    assert_int_equal(next_cursor(s, &cursor, &err), ST_INTERNAL);
+    assert_string_equal(err.text,
+                        "the server's espalier.v1.Event holds a string that is not UTF-8");
+    rpc_stream_close(s);
+}
+
 /* ---- the server's end --------------------------------------------------------------------------
  */
 
@@ -506,6 +532,8 @@ int main(void)
         WITH_SERVER(stream_ends),
         WITH_SERVER(stream_can_be_left),
         WITH_SERVER(stream_is_cancelled_from_beside),
+        WITH_SERVER(a_late_hook_still_runs),
+        WITH_SERVER(what_cannot_be_sent_ends_the_stream),
         WITH_SERVER(calls_outlive_their_server),
         WITH_SERVER(a_finishing_call_has_grace),
         WITH_SERVER(taken_socket_is_left_alone),

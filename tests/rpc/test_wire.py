@@ -3,7 +3,9 @@
 
 usage: test_wire.py WIRE_SERVER PROTO_DIR GRPC_PROTO_DIR PROTOC
 """
+import importlib.util
 import os
+import random
 import signal
 import socket
 import stat
@@ -27,7 +29,6 @@ subprocess.run([PROTOC, "-I", PROTO, "-I", GRPC_PROTO, "--python_out", TEMP.name
                 "grpc/reflection/v1alpha/reflection.proto"], check=True)
 # The generated grpc/ folder must not hide the grpc package: its modules are loaded from beside.
 sys.path.insert(0, TEMP.name)
-import importlib.util
 from espalier.v1 import job_pb2
 
 
@@ -71,7 +72,7 @@ class Wire(unittest.TestCase):
     def tearDownClass(cls):
         cls.channel.close()
         cls.server.send_signal(signal.SIGTERM)
-        cls.exit_code = cls.server.wait(timeout=20)
+        cls.exit_code = cls.server.wait(timeout=5)
         cls.server.stdout.close()
         assert cls.exit_code == 0, "the server ended with %d" % cls.exit_code
         assert not os.path.exists(cls.path), "the socket file was left behind"
@@ -257,6 +258,24 @@ class Wire(unittest.TestCase):
         self.fails(grpc.StatusCode.INVALID_ARGUMENT, raw(self.channel, JOB + "Watch"), b"\xff", timeout=5)
         self.fails(grpc.StatusCode.INVALID_ARGUMENT,
                    raw(self.channel, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"), b"\xff", timeout=5)
+
+    def test_damaged_payloads(self):
+        submit = raw(self.channel, JOB + "Submit")
+        chance = random.Random(7)
+        good = job_pb2.SubmitRequest(job_file=b"name: x", file_name="x", request_id="r", folder="/x", overrides=[
+            job_pb2.Override(key="caf\u00e9", value="1"), job_pb2.Override(key="b")]).SerializeToString()
+        seen = set()
+        for _ in range(500):
+            bad = bytearray(good)
+            for _ in range(chance.randint(1, 3)):
+                bad[chance.randrange(len(bad))] = chance.randrange(256)
+            try:
+                submit(bytes(bad[:chance.randint(len(bad) // 2, len(bad))]), timeout=5)
+                seen.add("OK")
+            except grpc.RpcError as e:
+                self.assertEqual(e.code(), grpc.StatusCode.INVALID_ARGUMENT, e.details())
+                seen.add(e.details().split("'")[0])
+        self.assertGreater(len(seen), 2, seen)
 
     def test_bad_text(self):
         submit = raw(self.channel, JOB + "Submit")

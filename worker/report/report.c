@@ -219,7 +219,7 @@ static enum status pack(struct record **ret_record, const Espalier__V1__Record *
 static enum status add_locked(struct report *r, Espalier__V1__Record *m, enum weight weight,
                               struct err *err)
 {
-    struct record *rec;
+    struct record *rec = NULL;
     m->time_ms = clock_system()->wall_ms(clock_system());
     m->number = r->last + 1;
     enum status st = pack(&rec, m, weight, err);
