@@ -13,7 +13,7 @@
 struct batch {
     int64_t B;             /* samples here */
     int64_t height, width; /* padded image size */
-    int64_t L;             /* padded caption length in tokens, bos and eos included */
+    int64_t L;             /* padded caption length in tokens, bos and eos included: the global batch's longest */
     int64_t V;             /* vocabulary */
     real *image;           /* [B,height,width,3], normalised, 0 on padding */
     int32_t *valid;        /* [B,2] real height, width of each image */

@@ -144,19 +144,17 @@ static void put_image(struct collate *c, const struct image *image, int64_t i)
     b->valid[2 * i + 1] = image->width;
 }
 
-/* Sizes of the padded batch: longest caption, and the square or the largest picture. */
+/* Captions, boxes, and the padded picture: the square or the largest. */
 static enum status measure(struct collate *c, const struct loader_source *source,
                            const int64_t *record, struct err *err)
 {
     struct batch *b = &c->batch;
-    b->L = 2;
     b->height = b->width = c->side;
     b->first_box[0] = 0;
     for (int64_t i = 0; i < b->B; i++) {
         struct record r;
         dataset_get(source->set, record[i], &r);
         TRY(tokenizer_encode(c->tokenizer, &c->tokens[i], r.caption, err));
-        b->L = c->tokens[i].n > b->L ? c->tokens[i].n : b->L;
         b->record[i] = record[i];
         b->first_box[i + 1] = b->first_box[i] + r.boxes;
         if (!c->side && r.height > b->height)
@@ -168,15 +166,16 @@ static enum status measure(struct collate *c, const struct loader_source *source
 }
 
 enum status collate_batch(struct collate *c, const struct loader_source *source,
-                          const int64_t *record, int64_t n, int64_t sample0, int64_t boxes,
+                          const int64_t *record, int64_t n, const struct collate_global *global,
                           const struct batch **ret_batch, struct err *err)
 {
     struct batch *b = &c->batch;
     TRY(room_for_samples(c, n, err));
     b->B = n;
     b->V = tokenizer_size(c->tokenizer);
-    b->sample0 = sample0;
-    b->norm_boxes = boxes > 1 ? (double)boxes : 1;
+    b->L = global->L;
+    b->sample0 = global->sample0;
+    b->norm_boxes = global->boxes > 1 ? (double)global->boxes : 1;
     TRY(measure(c, source, record, err));
     TRY(room_for_contents(c, err));
     for (int64_t i = 0; i < n; i++) {

@@ -11,8 +11,9 @@ struct source {
     struct loader_source in;
     int64_t *member; /* [n] record indices of the chosen part, in the file's order */
     int64_t n;
-    int64_t *order; /* [n] permutation of member in `epoch` */
-    int64_t epoch;  /* -1: none yet */
+    int64_t *order;  /* [n] permutation of member in `epoch` */
+    int64_t epoch;   /* -1: none yet */
+    int16_t *tokens; /* [records of the set] length of each member's caption */
 };
 
 struct loader {
@@ -40,7 +41,8 @@ static enum status choose_members(struct source *s, const struct loader_config *
     s->epoch = -1;
     s->member = calloc((size_t)count + 1, sizeof *s->member);
     s->order = calloc((size_t)count + 1, sizeof *s->order);
-    if (!s->member || !s->order)
+    s->tokens = calloc((size_t)count + 1, sizeof *s->tokens);
+    if (!s->member || !s->order || !s->tokens)
         return err_set(err, ST_NOMEM, "out of memory for the order of %s", dataset_path(s->in.set));
     for (int64_t i = 0; i < count; i++) {
         struct record r;
@@ -60,8 +62,8 @@ static enum status choose_members(struct source *s, const struct loader_config *
     return ST_OK;
 }
 
-static enum status check_captions(const struct source *s, const struct loader_config *cfg,
-                                  struct err *err)
+static enum status measure_captions(struct source *s, const struct loader_config *cfg,
+                                    struct err *err)
 {
     for (int64_t k = 0; k < s->n; k++) {
         struct record r;
@@ -77,6 +79,7 @@ static enum status check_captions(const struct source *s, const struct loader_co
             err_prefix(err, "%s: record %lld", dataset_path(s->in.set), (long long)r.id);
             return st;
         }
+        s->tokens[s->member[k]] = (int16_t)tokens.n;
     }
     return ST_OK;
 }
@@ -106,7 +109,7 @@ static enum status open_sources(struct loader *l, struct err *err)
     for (int i = 0; i < l->cfg.sources; i++) {
         l->source[i].in = l->cfg.source[i];
         TRY(choose_members(&l->source[i], &l->cfg, err));
-        TRY(check_captions(&l->source[i], &l->cfg, err));
+        TRY(measure_captions(&l->source[i], &l->cfg, err));
     }
     return collate_create(&l->collate, l->cfg.tokenizer, l->cfg.side, err);
 }
@@ -134,6 +137,7 @@ void loader_destroy(struct loader *l)
     for (int i = 0; i < LOADER_SETS; i++) {
         free(l->source[i].member);
         free(l->source[i].order);
+        free(l->source[i].tokens);
     }
     collate_destroy(l->collate);
     free(l);
@@ -229,15 +233,18 @@ static int64_t global_batch(struct loader *l, int64_t step, const int64_t **ret_
     return begin + G <= s->n ? G : s->n - begin;
 }
 
-static int64_t count_boxes(const struct dataset *set, const int64_t *record, int64_t n)
+/* What the ranks must agree on although each sees its own share: padding changes the contrastive loss. */
+static struct collate_global measure_global(const struct source *s, const int64_t *record,
+                                            int64_t n)
 {
-    int64_t boxes = 0;
+    struct collate_global g = {.L = 2};
     for (int64_t i = 0; i < n; i++) {
         struct record r;
-        dataset_get(set, record[i], &r);
-        boxes += r.boxes;
+        dataset_get(s->in.set, record[i], &r);
+        g.boxes += r.boxes;
+        g.L = s->tokens[record[i]] > g.L ? s->tokens[record[i]] : g.L;
     }
-    return boxes;
+    return g;
 }
 
 enum status loader_batch(struct loader *l, int64_t step, int64_t m, const struct batch **ret_batch,
@@ -245,7 +252,7 @@ enum status loader_batch(struct loader *l, int64_t step, int64_t m, const struct
 {
     const int64_t *record;
     int64_t G = global_batch(l, step, &record);
-    const struct loader_source *in = &l->source[loader_source_of(l, step)].in;
+    const struct source *s = &l->source[loader_source_of(l, step)];
     int64_t begin = slice_begin(G, l->cfg.rank, l->cfg.ranks);
     int64_t end = slice_begin(G, l->cfg.rank + 1, l->cfg.ranks);
     if (l->cfg.micro_batch) {
@@ -255,6 +262,7 @@ enum status loader_batch(struct loader *l, int64_t step, int64_t m, const struct
         end = end > share_end ? share_end : end;
         begin = begin > end ? end : begin;
     }
-    int64_t boxes = count_boxes(in->set, record, G);
-    return collate_batch(l->collate, in, record + begin, end - begin, begin, boxes, ret_batch, err);
+    struct collate_global global = measure_global(s, record, G);
+    global.sample0 = begin;
+    return collate_batch(l->collate, &s->in, record + begin, end - begin, &global, ret_batch, err);
 }
