@@ -1,6 +1,10 @@
-/* backend.c - the backends of this build, by name. */
+/* backend.c - the backends of this build, by name: ref, cpu, and the cpu tables of single instruction sets ("cpu-avx2"), so
+ * that tests reach each and a job can name the one it was started with. */
 #include "engine/backend/backend.h"
 
+#include "engine/backend/cpu/blas.h"
+#include "engine/backend/cpu/cpu.h"
+#include "engine/backend/cpu/pool.h"
 #include "engine/backend/memory.h"
 #include "engine/backend/ref/ref.h"
 
@@ -14,46 +18,68 @@ static const struct backend ref = {
 #include "engine/backend/kernel.def"
 #undef KERNEL
 };
-static const struct backend cpu = {
-    .name = "cpu",
-    .memory = &memory_host,
-#define KERNEL(name, args) .name = ref_##name,
-#include "engine/backend/kernel.def"
-#undef KERNEL
+
+static const struct backend *const levels[] = {
+    &cpu_base,
+#if defined(__x86_64__)
+    &cpu_avx2,
+    &cpu_avx512,
+#endif
 };
 
-static const struct backend *const all[] = {&ref, &cpu};
+#define LEVELS ((int)(sizeof levels / sizeof *levels))
 
-int backend_count(void)
+/* The i-th of the tables that this machine can run; NULL past the last. */
+static const struct backend *runnable(int i)
 {
-    return (int)(sizeof all / sizeof *all);
+    for (int level = 0; level < LEVELS; level++)
+        if (cpu_can_run(levels[level]) && i-- == 0)
+            return levels[level];
+    return NULL;
 }
 
 const struct backend *backend_at(int i)
 {
-    return all[i];
+    if (i == 0)
+        return &ref;
+    return i == 1 ? cpu_best() : runnable(i - 2);
+}
+
+int backend_count(void)
+{
+    int n = 2;
+    while (backend_at(n))
+        n++;
+    return n;
 }
 
 const struct backend *backend_find(const char *name)
 {
     for (int i = 0; i < backend_count(); i++)
-        if (strcmp(all[i]->name, name) == 0)
-            return all[i];
+        if (strcmp(backend_at(i)->name, name) == 0)
+            return backend_at(i);
     return NULL;
 }
 
 int64_t attention_scratch(const struct attention_dims *d)
 {
-    (void)d;
-    return 0;
+    int64_t line = CPU_ROW_BYTES / (int64_t)sizeof(real);
+    int64_t keys = (d->Tk + line - 1) / line * line, width = (d->E + line - 1) / line * line;
+    int64_t square = (d->Tq * d->Tk + line - 1) / line * line;
+    return pool_threads() * (2 * keys + d->E * keys + 2 * (d->Tk + d->Tq) * width + 2 * square);
 }
 
 void backend_set_threads(int threads)
 {
-    (void)threads;
+    pool_set_threads(threads);
 }
 
 const char *backend_describe(const struct backend *be)
 {
-    return be->name;
+    static char text[192];
+    if (be == &ref)
+        return "ref";
+    const char *level = be == cpu_best() ? cpu_best_name() : be->name + strlen("cpu-");
+    snprintf(text, sizeof text, "cpu %s %s threads=%d", blas_describe(), level, pool_threads());
+    return text;
 }

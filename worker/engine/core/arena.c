@@ -56,7 +56,7 @@ void arena_fini(struct arena *a)
 void arena_reset(struct arena *a)
 {
     for (struct arena_block *b = a->first; b; b = b->next) {
-        ARENA_POISON(b->base, b->size);
+        ARENA_POISON(b->base, b->used);
         b->used = 0;
     }
     a->block = a->first;

@@ -1,0 +1,27 @@
+/* cpu.h - the backend `cpu`: CBLAS, SIMD, a pool of threads.
+ *
+ * The kernels (the .inc files) are compiled once for every instruction set: base.c, avx2.c, avx512.c include
+ * kernels.inc under different compiler flags, and each leaves one table. cpu_best() picks what the machine has.
+ * Results differ in the last bits between the tables, so a job records which one ran (backend_describe()).
+ */
+#ifndef ENGINE_CPU_H
+#define ENGINE_CPU_H
+
+#include "engine/backend/backend.h"
+
+extern const struct backend cpu_base;
+#if defined(__x86_64__)
+extern const struct backend cpu_avx2, cpu_avx512;
+#endif
+
+/* Whether this machine has the instructions of one of the tables above. */
+bool cpu_can_run(const struct backend *be);
+/* "base", "avx2", "avx512": of the table that backend "cpu" stands for here. */
+const char *cpu_best_name(void);
+/* The best table under the name "cpu". Borrowed, static. */
+const struct backend *cpu_best(void);
+
+/* The wants of the vector units, for scratch: every table's rows are padded to this many bytes. */
+#define CPU_ROW_BYTES 64
+
+#endif
