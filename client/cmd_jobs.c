@@ -54,10 +54,10 @@ static const struct table_column columns[] = {
     {.heading = "STATE"},
     {.heading = "PHASE"},
     {.heading = "DONE", .right = true},
-    {.heading = "KEPT", .right = true},
+    {.heading = "KEPT", .right = true, .optional = true},
     {.heading = "ETA", .right = true},
-    {.heading = "TIME", .right = true},
-    {.heading = "SUBMITTED"},
+    {.heading = "TIME", .right = true, .optional = true},
+    {.heading = "SUBMITTED", .optional = true},
 };
 
 static void progress_cells(struct table *t, const Espalier__V1__JobSummary *j, bool over)

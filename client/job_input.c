@@ -91,6 +91,8 @@ void job_input_print_findings(struct cli *cli, const struct job_input *in)
     struct buf out;
     buf_init(&out, 4 << 20);
     findings_text(&out, &cli->err, in->name, buf_str(&in->text), in->text.len, &in->findings);
+    if (in->findings.errors > 1)
+        buf_printf(&out, "%d errors in %s\n", in->findings.errors, in->name);
     term_write(&cli->err, buf_str(&out), out.len, NULL);
     buf_fini(&out);
 }

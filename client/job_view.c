@@ -180,7 +180,10 @@ static void draw_head(const struct job_view *v, const struct term *t, int64_t no
     term_style(out, t, state_style(v->state), "%s", state_text(v->state, state));
     if (v->attempt > 1)
         term_style(out, t, STYLE_DIM, "  attempt %u", v->attempt);
-    term_style(out, t, STYLE_DIM, "  %s %s", v->started_ms ? "running" : "waiting",
+    term_style(out, t, STYLE_DIM, "  %s %s",
+               is_over(v)      ? "after"
+               : v->started_ms ? "running"
+                               : "waiting",
                format_duration(time, (double)(until - from) / 1e3));
     if (v->lost)
         term_style(out, t, STYLE_YELLOW, "  no connection, trying again");
@@ -225,8 +228,7 @@ static void draw_numbers(const struct job_view *v, const struct term *t, int col
     buf_puts(out, "  ");
     term_style(out, t, STYLE_DIM, "%-10s", "kept");
     bar_draw(out, t, columns, v->kept, v->kept <= v->target * 1.0005 ? STYLE_GREEN : STYLE_YELLOW);
-    buf_printf(out, "  %s of the parameters, target %s\n", format_percent(a, v->kept),
-               format_percent(b, v->target));
+    buf_printf(out, "  %s, target %s\n", format_percent(a, v->kept), format_percent(b, v->target));
 }
 
 /* What the job found out, once it is over: the evaluation's metrics. */

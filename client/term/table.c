@@ -41,22 +41,43 @@ void table_cell(struct table *t, enum style style, const char *fmt, ...)
     va_end(ap);
 }
 
+#define HIDDEN (-GAP)    /* width of a column that is left out: its gap goes too */
+#define FLEXIBLE_GOOD 12 /* the flexible column stays this wide until the optional ones are gone */
+#define FLEXIBLE_LEAST 6
+
+static int total_width(const struct table *t, const int *width)
+{
+    int total = -GAP;
+    for (int c = 0; c < t->ncolumns; c++)
+        total += width[c] + GAP;
+    return total;
+}
+
+/* Takes from the flexible column what is too much, down to `least`. */
+static void shrink(const struct table *t, int columns, int least, int *width)
+{
+    for (int c = 0; c < t->ncolumns; c++) {
+        int more = total_width(t, width) - columns, room = width[c] - least;
+        if (t->column[c].flexible && more > 0 && room > 0)
+            width[c] -= more < room ? more : room;
+    }
+}
+
 static void measure(const struct table *t, const struct term *term, int width[TABLE_COLUMNS_MAX])
 {
-    int total = GAP * (t->ncolumns - 1), flexible = -1;
     for (int c = 0; c < t->ncolumns; c++) {
         width[c] = text_width(t->column[c].heading);
         for (int i = c; i < t->ncells; i += t->ncolumns) {
             int w = text_width(t->cell[i].text);
             width[c] = w > width[c] ? w : width[c];
         }
-        total += width[c];
-        flexible = t->column[c].flexible ? c : flexible;
     }
-    if (term->tty && flexible >= 0 && total > term->columns) {
-        width[flexible] -= total - term->columns;
-        width[flexible] = width[flexible] < 6 ? 6 : width[flexible];
-    }
+    if (!term->tty)
+        return;
+    shrink(t, term->columns, FLEXIBLE_GOOD, width);
+    for (int c = t->ncolumns - 1; c >= 0 && total_width(t, width) > term->columns; c--)
+        width[c] = t->column[c].optional ? HIDDEN : width[c];
+    shrink(t, term->columns, FLEXIBLE_LEAST, width);
 }
 
 static void print_cell(const struct table *t, const struct term *term, struct buf *out, int c,
@@ -66,25 +87,35 @@ static void print_cell(const struct table *t, const struct term *term, struct bu
     buf_init(&fitted, 1 << 16);
     text_fit(&fitted, term, text, width);
     int pad = width - text_width(buf_str(&fitted));
-    bool last = c == t->ncolumns - 1;
-    if (t->column[c].right)
-        buf_printf(out, "%*s", pad, "");
+    bool right = t->column[c].right;
+    buf_printf(out, "%*s", right ? pad : 0, "");
     term_style(out, term, style, "%s", buf_str(&fitted));
-    if (!t->column[c].right && !last)
-        buf_printf(out, "%*s", pad, "");
-    buf_puts(out, last ? "\n" : "  ");
+    /* No blanks at the end of a line. */
+    buf_printf(out, "%*s", right || c == t->ncolumns - 1 ? 0 : pad, "");
     buf_fini(&fitted);
+}
+
+/* cell NULL: the heading. */
+static void print_row(const struct table *t, const struct term *term, const int *width,
+                      const struct table_cell *cell, struct buf *out)
+{
+    bool first = true;
+    for (int c = 0; c < t->ncolumns; c++) {
+        if (width[c] == HIDDEN)
+            continue;
+        buf_printf(out, "%*s", first ? 0 : GAP, "");
+        print_cell(t, term, out, c, cell ? cell[c].text : t->column[c].heading,
+                   cell ? cell[c].style : STYLE_DIM, width[c]);
+        first = false;
+    }
+    buf_puts(out, "\n");
 }
 
 void table_print(const struct table *t, const struct term *term, struct buf *out)
 {
     int width[TABLE_COLUMNS_MAX];
     measure(t, term, width);
-    for (int c = 0; c < t->ncolumns; c++)
-        print_cell(t, term, out, c, t->column[c].heading, STYLE_DIM, width[c]);
-    for (int row = 0; row + t->ncolumns <= t->ncells; row += t->ncolumns)
-        for (int c = 0; c < t->ncolumns; c++) {
-            const struct table_cell *cell = &t->cell[row + c];
-            print_cell(t, term, out, c, cell->text, cell->style, width[c]);
-        }
+    print_row(t, term, width, NULL, out);
+    for (int at = 0; at + t->ncolumns <= t->ncells; at += t->ncolumns)
+        print_row(t, term, width, &t->cell[at], out);
 }

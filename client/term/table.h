@@ -14,6 +14,7 @@ struct table_column {
     const char *heading;
     bool right;    /* numbers */
     bool flexible; /* gives way; at most one */
+    bool optional; /* left out, the last one first, where the terminal is still too narrow */
 };
 
 struct table {
