@@ -122,6 +122,7 @@ static void read_batch(struct fixture *f, const char *name)
     for (int64_t i = 0; i < b->B; i++)
         b->first_box[i + 1] = b->first_box[i] + boxes[i];
     b->norm_boxes = fmax(1, b->first_box[b->B]);
+    b->norm_samples = (double)b->B;
     free(boxes);
 }
 

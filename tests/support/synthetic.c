@@ -175,6 +175,7 @@ void synthetic_make(struct batch *ret_batch, const struct model_shape *shape,
     for (int64_t i = 0; i < B; i++)
         add_sample(&b, shape, i, how);
     b.norm_boxes = how->boxes ? (double)(B * how->boxes) : 1;
+    b.norm_samples = (double)B;
     *ret_batch = b;
 }
 

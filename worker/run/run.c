@@ -25,8 +25,9 @@ const char *stage_name(enum stage s)
 #define PLAN(p)                                                                                    \
     (struct phase_plan)                                                                            \
     {                                                                                              \
-        job->p##_steps, job->p##_warmup_steps, job->p##_lr, job->p##_lr_vision, job->p##_lr_text,  \
-            job->p##_drop_at, job->p##_schedule, job->p##_data                                     \
+        .steps = job->p##_steps, .warmup_steps = job->p##_warmup_steps, .lr = job->p##_lr,         \
+        .lr_vision = job->p##_lr_vision, .lr_text = job->p##_lr_text, .drop_at = job->p##_drop_at, \
+        .dense = job->p##_dense, .schedule = job->p##_schedule, .data = job->p##_data              \
     }
 struct phase_plan phase_plan_of(const struct jobfile *job, enum stage s)
 {

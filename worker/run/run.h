@@ -40,7 +40,7 @@ const char *stage_name(enum stage s);
 /* The training stages' numbers, from the job file. */
 struct phase_plan {
     int64_t steps, warmup_steps;
-    double lr, lr_vision, lr_text, drop_at;
+    double lr, lr_vision, lr_text, drop_at, dense;
     int schedule; /* enum lr_schedule */
     int data;     /* enum phase_data */
 };

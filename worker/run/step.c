@@ -5,19 +5,17 @@
  */
 #include "run/run.h"
 
-#include "engine/op/op.h"
-
 #include <math.h>
 
 enum { SUM_TOTAL, SUM_CE, SUM_BBOX, SUM_GIOU, SUM_CONTRAST, SUM_COSINE, SUM_BAD, SUM_STOP, SUMS };
 
-static void add_losses(double *sums, const struct model_losses *l, double weight, double share)
+static void add_losses(double *sums, const struct model_losses *l, double share)
 {
-    sums[SUM_TOTAL] += weight * l->total;
-    sums[SUM_CE] += weight * l->ce;
-    sums[SUM_BBOX] += weight * l->bbox;
-    sums[SUM_GIOU] += weight * l->giou;
-    sums[SUM_CONTRAST] += weight * l->contrast;
+    sums[SUM_TOTAL] += l->total;
+    sums[SUM_CE] += l->ce;
+    sums[SUM_BBOX] += l->bbox;
+    sums[SUM_GIOU] += l->giou;
+    sums[SUM_CONTRAST] += l->contrast;
     sums[SUM_COSINE] += share * l->query_cosine;
 }
 
@@ -34,13 +32,8 @@ static enum status micro_batch(struct run *r, const struct batch *batch, loss_f 
                                    .step = (uint64_t)r->state.total_step,
                                    .sample0 = batch->sample0};
     struct model_losses l = {0};
-    double share = (double)batch->B / (double)r->job->train_batch;
-    /* The warm-up's loss is a mean over this micro-batch; the others are already divided by the
-     * global boxes. */
-    double weight = loss == model_warmup_loss ? share : 1;
     ctx_begin(r->cx, &cfg);
-    struct tensor *out = op_scale(r->cx, loss(r->cx, r->model, batch, &l), weight);
-    ctx_backward(r->cx, out);
+    ctx_backward(r->cx, loss(r->cx, r->model, batch, &l));
     struct err local;
     enum status st = ctx_finish(r->cx, &local);
     if (st == ST_NUMERIC) {
@@ -49,7 +42,7 @@ static enum status micro_batch(struct run *r, const struct batch *batch, loss_f 
     }
     if (st != ST_OK)
         return err_set(err, st, "%s", local.text);
-    add_losses(sums, &l, weight, share);
+    add_losses(sums, &l, (double)batch->B / (double)r->job->train_batch);
     return ST_OK;
 }
 

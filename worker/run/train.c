@@ -106,8 +106,10 @@ enum status train_stage(struct run *r, const struct train_hooks *hooks, struct e
         st = run_fresh_optimiser(r, err);
     st = run_agree(r, st, err);
     int collapse_row = 0;
+    model_use_dense(r->model, plan.dense);
     while (st == ST_OK && r->state.step < plan.steps)
         st = one_step(r, loader, &plan, hooks, &collapse_row, err);
+    model_use_dense(r->model, 0);
     loader_destroy(loader);
     return st;
 }

@@ -176,6 +176,7 @@ enum status collate_batch(struct collate *c, const struct loader_source *source,
     b->L = global->L;
     b->sample0 = global->sample0;
     b->norm_boxes = global->boxes > 1 ? (double)global->boxes : 1;
+    b->norm_samples = (double)global->samples;
     TRY(measure(c, source, record, err));
     TRY(room_for_contents(c, err));
     for (int64_t i = 0; i < n; i++) {

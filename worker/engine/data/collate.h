@@ -13,6 +13,7 @@ void collate_destroy(struct collate *c); /* NULL allowed */
 /* The global batch that this share belongs to. */
 struct collate_global {
     int64_t sample0; /* index in it of the share's first sample */
+    int64_t samples; /* how many it has */
     int64_t boxes;   /* of all its samples */
     int64_t L;       /* its longest caption, in tokens */
 };

@@ -237,7 +237,7 @@ static int64_t global_batch(struct loader *l, int64_t step, const int64_t **ret_
 static struct collate_global measure_global(const struct source *s, const int64_t *record,
                                             int64_t n)
 {
-    struct collate_global g = {.L = 2};
+    struct collate_global g = {.samples = n, .L = 2};
     for (int64_t i = 0; i < n; i++) {
         struct record r;
         dataset_get(s->in.set, record[i], &r);

@@ -30,6 +30,7 @@ struct model {
     struct params *params;   /* owned */
     struct binding *binding; /* owned */
     struct scratch scratch;  /* owned */
+    double dense_weight;     /* of model_loss's dense auxiliary losses; 0 = none */
     void *self;              /* of the kind */
 };
 

@@ -39,11 +39,24 @@ void losses_match(struct ctx *cx, struct scratch *s, const struct layer_answer *
 struct tensor *losses_grounding(struct ctx *cx, struct scratch *s, const struct answers *a,
                                 const struct batch *batch, struct model_losses *ret);
 
-/* words [B,N,V] (logits) and box [B,N,4] of N = rows x cols patches: the mean over the B N patches of the words' cross entropy
- * plus 5 L1 + 2 (1 - GIoU) of the patches that show an object. Patches beyond the real image add nothing. */
+/* Index into batch->box of the object that the centre of patch `row` of [B*N] shows: the smallest box that holds it and
+ * has a phrase; -1 if there is none, -2 beyond the real image. */
+int patch_box(const struct batch *batch, int64_t patch, int64_t row);
+
+/* words [B,N,V] (logits) and box [B,N,4] of N = rows x cols patches: the mean over the patches of the global batch of 4 times the words'
+ * cross entropy plus 5 L1 + 2 (1 - GIoU) of the patches that show an object. Patches beyond the real image add nothing. */
 struct tensor *losses_warmup(struct ctx *cx, struct scratch *s, struct tensor *words,
                              struct tensor *box, const struct batch *batch, int64_t patch,
                              struct model_losses *ret);
+
+/* ---- dense auxiliary losses: rows of a tower through the model's own heads (docs/spec/model-mdetr.md 5a) ---- */
+
+/* logits [B,L,S] of text rows: a token of a phrase points at its phrase's tokens, any other real token at "no object". */
+struct tensor *losses_text_rows(struct ctx *cx, struct scratch *s, struct tensor *logits,
+                                const struct batch *batch);
+/* logits [B,N,S], box [B,N,4] of image rows: a patch that shows an object answers as the object's query should. */
+struct tensor *losses_image_rows(struct ctx *cx, struct scratch *s, struct tensor *logits,
+                                 struct tensor *box, const struct batch *batch, int64_t patch);
 
 /* Mean over images of the mean pairwise cosine of the queries' rows of hs [B,Q,d]; 0 for a single
  * query. */

@@ -205,6 +205,21 @@ static struct tensor *memory_of(struct ctx *cx, struct model *m, const struct ba
     return encode(cx, d, image, text, sight);
 }
 
+/* Both towers' rows of the fusion encoder through the decoder's heads. */
+static struct tensor *dense_loss(struct ctx *cx, struct model *m, struct tensor *memory,
+                                 const struct batch *batch, const struct sight *sight)
+{
+    const struct mdetr *d = m->self;
+    struct tensor *image = op_slice_time(cx, memory, 0, sight->N);
+    struct tensor *text = op_slice_time(cx, memory, sight->N, sight->L);
+    struct tensor *term[2] = {
+        losses_image_rows(cx, &m->scratch, linear_forward(cx, &d->class, image, ACT_NONE),
+                          box_mlp_forward(cx, &d->box, image), batch, m->shape.patch),
+        losses_text_rows(cx, &m->scratch, linear_forward(cx, &d->class, text, ACT_NONE), batch),
+    };
+    return op_weighted_sum(cx, term, (const double[]){1, 0.5}, 2);
+}
+
 static struct tensor *loss(struct ctx *cx, struct model *m, const struct batch *batch,
                            struct model_losses *ret)
 {
@@ -218,7 +233,11 @@ static struct tensor *loss(struct ctx *cx, struct model *m, const struct batch *
     struct tensor *memory = memory_of(cx, m, batch, &sight);
     decode(cx, d, memory, &sight, 0, a.layer);
     a.align_text = align_text(cx, d, memory, &sight);
-    return losses_grounding(cx, &m->scratch, &a, batch, ret);
+    struct tensor *total = losses_grounding(cx, &m->scratch, &a, batch, ret);
+    if (m->dense_weight == 0)
+        return total;
+    struct tensor *term[2] = {total, dense_loss(cx, m, memory, batch, &sight)};
+    return op_weighted_sum(cx, term, (const double[]){1, m->dense_weight}, 2);
 }
 
 static struct tensor *warmup_loss(struct ctx *cx, struct model *m, const struct batch *batch,
@@ -234,7 +253,13 @@ static struct tensor *warmup_loss(struct ctx *cx, struct model *m, const struct 
     struct tensor *x = see(cx, d, batch, &sight);
     struct tensor *words = linear_forward(cx, &d->warmup, x, ACT_NONE);
     struct tensor *box = op_sigmoid(cx, linear_forward(cx, &d->warmup_box, x, ACT_NONE));
-    return losses_warmup(cx, &m->scratch, words, box, batch, m->shape.patch, ret);
+    struct tensor *text =
+        resizer_forward(cx, &d->resizer, read_caption(cx, d, batch, &sight), sight.shape->dropout);
+    struct tensor *term[2] = {
+        losses_warmup(cx, &m->scratch, words, box, batch, m->shape.patch, ret),
+        losses_text_rows(cx, &m->scratch, linear_forward(cx, &d->class, text, ACT_NONE), batch),
+    };
+    return op_weighted_sum(cx, term, (const double[]){1, 1}, 2);
 }
 
 /* 1 - softmax(logits)[S-1]: the probability of naming something. */

@@ -92,12 +92,20 @@ const struct model_shape *model_shape(const struct model *m)
     return &m->shape;
 }
 
-/* Every loss divides by it. */
+void model_use_dense(struct model *m, double weight)
+{
+    m->dense_weight = weight;
+}
+
+/* Every loss divides by them. */
 static void check_norm(struct ctx *cx, const struct batch *batch)
 {
     if (!(batch->norm_boxes >= 1))
         ctx_fail(cx, ST_INTERNAL, "the boxes of the global batch must be at least 1, got %g",
                  batch->norm_boxes);
+    if (!(batch->norm_samples >= (double)batch->B))
+        ctx_fail(cx, ST_INTERNAL, "the global batch has %g samples, fewer than this share's %lld",
+                 batch->norm_samples, (long long)batch->B);
 }
 
 struct tensor *model_loss(struct ctx *cx, struct model *m, const struct batch *batch,

@@ -33,6 +33,9 @@ struct model_losses { /* values of this rank's part; sums to total with the spec
     double query_cosine; /* mean pairwise cosine of the last hs over queries: collapse when > .99 */
 };
 
+/* Weight of the dense auxiliary losses in model_loss() from now on (docs/spec/model-mdetr.md 5a); 0 at creation: none. */
+void model_use_dense(struct model *m, double weight);
+
 /* Scalar on the tape. *ret is filled at once (forward values) unless a failure is pending. One loss
  * a step: the next call reuses the host memory of this one. */
 struct tensor *model_loss(struct ctx *cx, struct model *m, const struct batch *batch,

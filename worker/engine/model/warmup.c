@@ -6,6 +6,9 @@
 
 #include <math.h>
 
+/* With 1 the boxes are learned long before the colours are. */
+static const double word_weight = 4;
+
 static int words_of(const struct batch *batch, int box)
 {
     int n = 0;
@@ -60,19 +63,26 @@ static void set_box(struct patch_targets *t, const struct batch *batch, int64_t 
     t->row[t->n++] = (int32_t)row;
 }
 
-static void set_targets(struct patch_targets *t, const struct batch *batch, int64_t patch,
-                        int64_t V)
+int patch_box(const struct batch *batch, int64_t patch, int64_t row)
 {
     int64_t cols = batch->width / patch, N = batch->height / patch * cols;
-    for (int64_t row = 0; row < batch->B * N; row++) {
-        int64_t b = row / N, height = batch->valid[2 * b], width = batch->valid[2 * b + 1];
-        int64_t top = row % N / cols * patch, left = row % cols * patch;
-        if (top >= height || left >= width)
+    int64_t b = row / N, height = batch->valid[2 * b], width = batch->valid[2 * b + 1];
+    int64_t top = row % N / cols * patch, left = row % cols * patch;
+    if (top >= height || left >= width)
+        return -2;
+    double y = ((double)top + (double)patch / 2) / (double)height;
+    double x = ((double)left + (double)patch / 2) / (double)width;
+    return box_at(batch, b, x, y);
+}
+
+static void set_targets(struct patch_targets *t, const struct batch *batch, int64_t patch,
+                        int64_t rows, int64_t V)
+{
+    for (int64_t row = 0; row < rows; row++) {
+        int box = patch_box(batch, patch, row);
+        if (box < -1)
             continue;
-        double y = ((double)top + (double)patch / 2) / (double)height;
-        double x = ((double)left + (double)patch / 2) / (double)width;
-        int box = box_at(batch, b, x, y);
-        set_words(t->word + row * V, batch, b, box);
+        set_words(t->word + row * V, batch, row / (rows / batch->B), box);
         set_box(t, batch, row, box);
         t->weight[row] = 1;
     }
@@ -100,15 +110,15 @@ struct tensor *losses_warmup(struct ctx *cx, struct scratch *s, struct tensor *w
     struct patch_targets t;
     if (!targets_get(cx, s, rows, V, &t))
         return NULL;
-    set_targets(&t, batch, patch, V);
-    double mean = 1 / (double)rows;
+    set_targets(&t, batch, patch, rows, V);
+    double mean = (double)batch->B / (batch->norm_samples * (double)rows);
     box = ctx_view(cx, box, 2, flat_box);
     struct tensor *term[3] = {
         op_soft_ce(cx, ctx_view(cx, words, 2, flat_word), t.word, t.weight, mean),
         op_l1_rows(cx, box, t.row, t.box, t.n, mean),
         op_giou_rows(cx, box, t.row, t.box, t.n, mean),
     };
-    struct tensor *loss = op_weighted_sum(cx, term, (const double[]){1, 5, 2}, 3);
+    struct tensor *loss = op_weighted_sum(cx, term, (const double[]){word_weight, 5, 2}, 3);
     struct model_losses values = {
         .total = scratch_scalar(s, cx, loss),
         .ce = scratch_scalar(s, cx, term[0]),
