@@ -334,6 +334,9 @@ static void mixed_weights_are_made_once_a_step(void **state)
     params_values(r.params)[params_find(r.params, "vision.0.msa.wq")->offset] = 42;
     step_begin(&r);
     assert_true(binding_msa(r.binding, r.cx, 2).wq->data[0] == 42);
+    binding_use_own(r.binding); /* another mode in the same step */
+    assert_ptr_equal(binding_msa(r.binding, r.cx, 2).wq,
+                     &param_of(r.params, &r.frame->site[2], 0)->tensor);
     step_ok(&r);
     structure_destroy(st);
     rig_close(&r);

@@ -2,7 +2,7 @@
 #include "random_structure.h"
 
 #include "engine/backend/backend.h"
-#include "engine/hypernet/hypernet.h"
+#include "engine/hypernet/hypernet_net.h"
 #include "engine/op/op.h"
 #include "engine/optim/optim.h"
 
@@ -136,6 +136,102 @@ static void a_search_starts_near_the_full_model(void **state)
     rig_close(&r);
 }
 
+/* ---- the network by plain loops --------------------------------------------------------------------- */
+
+static double sigmoid(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+
+static double row_dot(const struct tensor *w, int64_t row, const double *x)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < w->dim[1]; i++)
+        sum += (double)w->data[row * w->dim[1] + i] * x[i];
+    return sum;
+}
+
+/* h <- GRU(x, h), gates r, z, n (Cho et al. 2014). */
+static void plain_gru(const struct gru *g, const double *x, double *h, int D)
+{
+    double next[64];
+    for (int i = 0; i < D; i++) {
+        double in[3], rec[3];
+        for (int k = 0; k < 3; k++) {
+            in[k] = row_dot(g->w_ih, k * D + i, x) + (double)g->b_ih->data[k * D + i];
+            rec[k] = row_dot(g->w_hh, k * D + i, h) + (double)g->b_hh->data[k * D + i];
+        }
+        double r = sigmoid(in[0] + rec[0]), z = sigmoid(in[1] + rec[1]);
+        next[i] = (1 - z) * tanh(in[2] + r * rec[2]) + z * h[i];
+    }
+    memcpy(h, next, (size_t)D * sizeof *h);
+}
+
+/* Scores of every site: state[t] = [forward, backward], LayerNorm, ReLU, heads. */
+static void plain_scores(struct hypernet *hn, double *score_m, double *score_own)
+{
+    enum { D = 8, SITES = 64, I = 64 };
+    static double state[SITES][2 * D];
+    const struct frame *f = hn->frame;
+    for (int way = 0; way < 2; way++) {
+        double h[D] = {0};
+        for (int k = 0; k < f->nsites; k++) {
+            int t = way ? f->nsites - 1 - k : k;
+            double x[I];
+            for (int i = 0; i < I; i++)
+                x[i] = (double)hn->input[t * I + i];
+            plain_gru(way ? &hn->backward : &hn->forward, x, h, D);
+            memcpy(state[t] + way * D, h, sizeof h);
+        }
+    }
+    for (int t = 0; t < f->nsites; t++) {
+        double mean = 0, var = 0, *h = state[t];
+        for (int i = 0; i < 2 * D; i++)
+            mean += h[i] / (2 * D);
+        for (int i = 0; i < 2 * D; i++)
+            var += (h[i] - mean) * (h[i] - mean) / (2 * D);
+        for (int i = 0; i < 2 * D; i++)
+            h[i] = fmax(0, (h[i] - mean) / sqrt(var + 1e-5));
+        for (int g = 0; g < f->site[t].groups; g++) {
+            int at = f->site[t].first + g;
+            score_m[at] = row_dot(hn->prune[t], g, h) + hn->cfg.bias;
+            if (f->site[t].source >= 0)
+                score_own[at] = row_dot(hn->share[t], g, h) + hn->cfg.bias;
+        }
+    }
+}
+
+static void the_network_is_what_it_says(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct hypernet_config cfg = config;
+    cfg.gru = 8;
+    rig_open(&r, frame_of(3, 4, 8, 4, 16, options_of(ALL_ON, 3)), &cfg);
+    int n = r.frame->ngroups;
+    double *got = calloc(4 * (size_t)n, sizeof *got), *want = got + 2 * n;
+    ok(hypernet_scores(r.hn, r.cx, got, got + n, NULL), NULL);
+    plain_scores(r.hn, want, want + n);
+    for (int i = 0; i < r.frame->nsites; i++) {
+        const struct site *t = &r.frame->site[i];
+        for (int g = t->first; g < t->first + t->groups; g++) {
+            assert_true(fabs(got[g] - want[g]) < NEAR);
+            if (t->source >= 0)
+                assert_true(fabs(got[n + g] - want[n + g]) < NEAR);
+        }
+    }
+    for (int a = 0; a < r.frame->nsites; a++) {
+        for (int b = 0; b <= a; b++) {
+            double dot = 0;
+            for (int i = 0; i < 64; i++)
+                dot += (double)r.hn->input[a * 64 + i] * (double)r.hn->input[b * 64 + i];
+            assert_true(fabs(dot - (a == b)) < 1e-6);
+        }
+    }
+    free(got);
+    rig_close(&r);
+}
+
 /* A share of draws that fits the scores: 1 - exp(-exp(score)), and half of them at ln ln 2. */
 static void scores_tell_how_often_a_bit_is_1(void **state)
 {
@@ -146,21 +242,32 @@ static void scores_tell_how_often_a_bit_is_1(void **state)
     cfg.gru = 16;
     rig_open(&r, frame_of(1, 2, 8, 2, 8, options_of(ALL_ON, 2)), &cfg);
     int n = r.frame->ngroups, draws = 1000;
-    double *count = calloc(3 * (size_t)n, sizeof *count), *score = count + n, *own = score + n;
+    double *count = calloc(4 * (size_t)n, sizeof *count), *score = count + n, *own = score + n;
+    double *shared = own + n;
     for (int k = 0; k < draws; k++) {
         ctx_begin(r.cx, &(struct ctx_config){.seed = 3, .step = (uint64_t)k});
         struct hypernet_sample x = hypernet_draw(r.cx, r.hn);
         step_ok(&r);
-        for (int g = 0; g < n; g++)
+        for (int g = 0; g < n; g++) {
             count[g] += (double)x.m_hard->data[g];
+            shared[g] += (double)x.s_hard->data[g];
+        }
     }
     ok(hypernet_scores(r.hn, r.cx, score, own, NULL), NULL);
     struct structure *st = structure_full(r.frame);
     hypernet_read(r.frame, score, own, st);
-    for (int g = 0; g < n; g++) {
-        double expected = 1 - exp(-exp(score[g]));
-        assert_true(fabs(count[g] / draws - expected) < 4 * 0.5 / sqrt(draws));
-        assert_int_equal(st->m[g], expected >= 0.5);
+    double within = 4 * 0.5 / sqrt(draws);
+    for (int i = 0; i < r.frame->nsites; i++) {
+        const struct site *t = &r.frame->site[i];
+        for (int g = t->first; g < t->first + t->groups; g++) {
+            double kept = 1 - exp(-exp(score[g])), taken = exp(-exp(own[g]));
+            assert_true(fabs(count[g] / draws - kept) < within);
+            assert_int_equal(st->m[g], kept >= 0.5);
+            if (t->source < 0)
+                continue;
+            assert_true(fabs(shared[g] / draws - taken) < within);
+            assert_int_equal(st->s[g], taken > 0.5);
+        }
     }
     structure_destroy(st);
     free(count);
@@ -325,6 +432,7 @@ int main(void)
         cmocka_unit_test(draws_are_keyed_by_the_step),
         cmocka_unit_test(hard_follows_soft),
         cmocka_unit_test(a_search_starts_near_the_full_model),
+        cmocka_unit_test(the_network_is_what_it_says),
         cmocka_unit_test(scores_tell_how_often_a_bit_is_1),
         cmocka_unit_test(options_make_constants),
         cmocka_unit_test(more_sites_than_width_widen_the_inputs),

@@ -266,9 +266,8 @@ static bool owners_of(const struct binding *b, int site, int i, struct group_ref
         if (!b->hard->m[g])
             continue;
         int owner = site, group = structure_owner(b->hard, site, g, &owner);
-        ref[n] = (struct group_ref){b->site[owner].param[i], b->rank[group]};
-        plain = plain && owner == site && b->rank[group] == n;
-        n++;
+        ref[n++] = (struct group_ref){b->site[owner].param[i], b->rank[group]};
+        plain = plain && owner == site;
     }
     return plain;
 }
