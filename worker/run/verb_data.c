@@ -70,7 +70,7 @@ static enum status parse_integer(int64_t *ret, const char *name, const char *tex
 
 static enum status parse_int(int *ret, const char *name, const char *text, struct err *err)
 {
-    int64_t v;
+    int64_t v = 0;
     TRY(parse_integer(&v, name, text, err));
     *ret = v > 1000000 ? 1000000 : (int)v;
     return ST_OK;
@@ -168,7 +168,7 @@ static void print_progress(void *arg, enum shaperef_split split, int64_t done, i
 static enum status make_option(struct shaperef_config *cfg, const char **out, int option,
                                const char *value, struct err *err)
 {
-    int64_t seed;
+    int64_t seed = 0;
     switch (option) {
     case OPT_OUT:
         *out = value;

@@ -27,10 +27,10 @@ static enum status no_memory(const struct dataset *set, struct err *err)
                    (long long)set->raw.records, set->path);
 }
 
-/* Array of n elements; never asks malloc for nothing. */
+/* n zeroed elements; never asks for nothing. */
 static void *array(int64_t n, size_t item)
 {
-    return calloc((size_t)n + 1, item);
+    return calloc(n > 0 ? (size_t)n : 1, item);
 }
 
 /* ---- finding a record by id --------------------------------------------------------------------
@@ -180,7 +180,7 @@ static enum status join(struct dataset *set, struct err *err)
 {
     struct id_index *index = array(set->raw.records, sizeof *index);
     int64_t *owner = array(set->raw.boxes, sizeof *owner);
-    set->first_box = array(set->raw.records, sizeof *set->first_box);
+    set->first_box = array(set->raw.records + 1, sizeof *set->first_box);
     set->box = array(set->raw.boxes, sizeof *set->box);
     enum status st = ST_OK;
     if (!index || !owner || !set->first_box || !set->box)
