@@ -117,7 +117,26 @@ void bed_fini(struct bed *bed)
         free(bed->input[i].before);
     }
     free(bed->y);
-    ctx_destroy(bed->cx);
+}
+
+/* One context a backend for the whole process: making one costs more than running most operators. */
+static struct ctx *contexts[8];
+
+void bed_release(void)
+{
+    for (int i = 0; i < (int)(sizeof contexts / sizeof *contexts); i++)
+        ctx_destroy(contexts[i]);
+}
+
+static struct ctx *context(const struct backend *be)
+{
+    int i = 0;
+    while (backend_at(i) != be)
+        i++;
+    assert_true(i < (int)(sizeof contexts / sizeof *contexts));
+    if (!contexts[i])
+        assert_int_equal(ctx_create(&contexts[i], be, (size_t)8 << 20, NULL), ST_OK);
+    return contexts[i];
 }
 
 /* sum of the output's elements, each with a weight of its own */
@@ -177,11 +196,7 @@ void bed_run(struct bed *bed, const struct bed_case *c, const struct backend *be
 {
     struct err err = {.text = ""};
     bool first = bed->inputs == 0;
-    if (!bed->cx || ctx_backend(bed->cx) != be) {
-        ctx_destroy(bed->cx);
-        assert_int_equal(ctx_create(&bed->cx, be, (size_t)8 << 20, &err), ST_OK);
-    }
-    struct ctx *cx = bed->cx;
+    struct ctx *cx = context(be);
     ctx_begin(cx,
               &(struct ctx_config){
                   .train = true, .record = backward, .seed = bed->seed, .step = 3, .sample0 = 5});

@@ -33,7 +33,6 @@ struct bed {
     real *y;
     int64_t y_size;
     double loss;
-    struct ctx *cx; /* owned; of the last run's backend */
 };
 
 struct bed_case {
@@ -57,6 +56,7 @@ int32_t *bed_indices(struct ctx *cx, struct bed *bed, int64_t n, int64_t below);
 /* For tests. */
 void bed_init(struct bed *bed, uint64_t seed);
 void bed_fini(struct bed *bed);
+void bed_release(void); /* at the end of the process: the contexts that all beds share */
 /* Forward, and backward when asked; checks guards and that no input changed. Fails the test on an error of the ctx. */
 void bed_run(struct bed *bed, const struct bed_case *c, const struct backend *be, bool backward);
 
