@@ -157,7 +157,7 @@ static grpc_byte_buffer *pack_reply(const ProtobufCMessage *message, struct err 
 
 void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *reply)
 {
-    struct err err;
+    struct err err = {ST_INTERNAL, ""};
     grpc_byte_buffer *bytes = pack_reply(reply, &err);
     if (!bytes) {
         rpc_call_fail(call, err.code, err.text);
@@ -215,7 +215,7 @@ static void give_up(struct rpc_call *c, const struct err *err)
 
 bool rpc_call_send(struct rpc_call *call, const ProtobufCMessage *message)
 {
-    struct err err;
+    struct err err = {ST_INTERNAL, ""};
     pthread_mutex_lock(&call->lock);
     bool can = call_can_send(call);
     grpc_byte_buffer *bytes = can ? pack_reply(message, &err) : NULL;
@@ -307,8 +307,9 @@ static void call_received(struct rpc_event *e, bool ok)
         rpc_call_finish(c);
     else
         rpc_call_fail(c, st, err.text);
+    /* This event is still pending, which kept c while its handler let go. */
     pthread_mutex_lock(&c->lock);
-    c->pending--;
+    c->pending--; /* NOLINT(clang-analyzer-unix.Malloc): for that reason */
     call_release(c);
 }
 

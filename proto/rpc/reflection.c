@@ -101,6 +101,8 @@ static bool find_symbol(const char *symbol, struct bytes *ret_file)
 
 /* ---- the answers -------------------------------------------------------------------------- */
 
+/* Each takes the half-made reply by value and points it at its own locals. */
+
 /* Adds the file and what it imports, each once. */
 static void add_file(ProtobufCBinaryData *files, size_t *n, struct bytes file)
 {
@@ -117,35 +119,35 @@ static void add_file(ProtobufCBinaryData *files, size_t *n, struct bytes file)
             add_file(files, n, import);
 }
 
-static void answer_file(struct rpc_call *call,
-                        Grpc__Reflection__V1__ServerReflectionResponse *reply, struct bytes file)
+static void answer_file(struct rpc_call *call, Grpc__Reflection__V1__ServerReflectionResponse reply,
+                        struct bytes file)
 {
     ProtobufCBinaryData files[FILES_MAX];
     Grpc__Reflection__V1__FileDescriptorResponse found =
         GRPC__REFLECTION__V1__FILE_DESCRIPTOR_RESPONSE__INIT;
     add_file(files, &found.n_file_descriptor_proto, file);
     found.file_descriptor_proto = files;
-    reply->message_response_case =
+    reply.message_response_case =
         GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
-    reply->file_descriptor_response = &found;
-    rpc_call_send(call, &reply->base);
+    reply.file_descriptor_response = &found;
+    rpc_call_send(call, &reply.base);
 }
 
 static void answer_error(struct rpc_call *call,
-                         Grpc__Reflection__V1__ServerReflectionResponse *reply, enum status st,
+                         Grpc__Reflection__V1__ServerReflectionResponse reply, enum status st,
                          const char *text)
 {
     Grpc__Reflection__V1__ErrorResponse error = GRPC__REFLECTION__V1__ERROR_RESPONSE__INIT;
     error.error_code = rpc_wire_code(st);
     error.error_message = (char *)text;
-    reply->message_response_case =
+    reply.message_response_case =
         GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
-    reply->error_response = &error;
-    rpc_call_send(call, &reply->base);
+    reply.error_response = &error;
+    rpc_call_send(call, &reply.base);
 }
 
 static void answer_services(struct rpc_call *call,
-                            Grpc__Reflection__V1__ServerReflectionResponse *reply,
+                            Grpc__Reflection__V1__ServerReflectionResponse reply,
                             const struct rpc_server *s)
 {
     Grpc__Reflection__V1__ServiceResponse rows[FILES_MAX], *pointers[FILES_MAX];
@@ -157,10 +159,10 @@ static void answer_services(struct rpc_call *call,
         pointers[list.n_service++] = &rows[i];
     }
     list.service = pointers;
-    reply->message_response_case =
+    reply.message_response_case =
         GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
-    reply->list_services_response = &list;
-    rpc_call_send(call, &reply->base);
+    reply.list_services_response = &list;
+    rpc_call_send(call, &reply.base);
 }
 
 /* A stream that has no answer to give: it only learns that its peer went away. */
@@ -173,7 +175,8 @@ static void info_ready(struct rpc_call *call, void *user)
 
 static void reflection_info(struct rpc_call *call, const ProtobufCMessage *request, void *user)
 {
-    Grpc__Reflection__V1__ServerReflectionRequest *q = (void *)(uintptr_t)request;
+    Grpc__Reflection__V1__ServerReflectionRequest *q =
+        (Grpc__Reflection__V1__ServerReflectionRequest *)request;
     Grpc__Reflection__V1__ServerReflectionResponse reply =
         GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__INIT;
     reply.valid_host = q->host;
@@ -182,21 +185,21 @@ static void reflection_info(struct rpc_call *call, const ProtobufCMessage *reque
     switch (q->message_request_case) {
     case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME:
         if (find_file(q->file_by_filename, strlen(q->file_by_filename), &file))
-            answer_file(call, &reply, file);
+            answer_file(call, reply, file);
         else
-            answer_error(call, &reply, ST_NOT_FOUND, "there is no such file");
+            answer_error(call, reply, ST_NOT_FOUND, "there is no such file");
         break;
     case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL:
         if (find_symbol(q->file_containing_symbol, &file))
-            answer_file(call, &reply, file);
+            answer_file(call, reply, file);
         else
-            answer_error(call, &reply, ST_NOT_FOUND, "there is no such symbol");
+            answer_error(call, reply, ST_NOT_FOUND, "there is no such symbol");
         break;
     case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_LIST_SERVICES:
-        answer_services(call, &reply, user);
+        answer_services(call, reply, user);
         break;
     default:
-        answer_error(call, &reply, ST_NOT_FOUND, "the contract has no extensions");
+        answer_error(call, reply, ST_NOT_FOUND, "the contract has no extensions");
     }
     rpc_call_on_ready(call, info_ready, NULL);
 }

@@ -210,7 +210,7 @@ static void no_daemon_is_said_clearly(void **state)
         assert_string_equal(err.text, want);
     }
     struct rpc_stream *s = watch(f->client, "7", 1, false);
-    uint64_t cursor;
+    uint64_t cursor = 0;
     assert_int_equal(next_cursor(s, &cursor, &err), ST_UNAVAILABLE);
     assert_string_equal(err.text, want);
     rpc_stream_close(s);
@@ -235,7 +235,7 @@ static void large_messages_are_refused_here_and_there(void **state)
 {
     struct fixture *f = *state;
     Espalier__V1__SubmitRequest q = ESPALIER__V1__SUBMIT_REQUEST__INIT;
-    ProtobufCMessage *reply;
+    ProtobufCMessage *reply = NULL;
     struct err err;
     q.job_file.len = RPC_MESSAGE_MAX + 1;
     q.job_file.data = calloc(1, q.job_file.len);
@@ -302,7 +302,7 @@ static void stream_ends(void **state)
 {
     struct fixture *f = *state;
     struct err err;
-    uint64_t cursor;
+    uint64_t cursor = 0;
     struct rpc_stream *s = watch(f->client, "7", 300, false);
     for (uint64_t i = 1; i <= 300; i++) {
         assert_int_equal(next_cursor(s, &cursor, &err), ST_OK);
@@ -321,7 +321,7 @@ static void stream_can_be_left(void **state)
 {
     struct fixture *f = *state;
     struct err err;
-    uint64_t cursor;
+    uint64_t cursor = 0;
     rpc_stream_close(watch(f->client, "7", 10000, false)); /* before its first message */
     struct rpc_stream *s = watch(f->client, "7", 10000, true);
     assert_int_equal(next_cursor(s, &cursor, &err), ST_OK);
@@ -340,7 +340,7 @@ static void stream_is_cancelled_from_beside(void **state)
 {
     struct fixture *f = *state;
     struct err err;
-    uint64_t cursor;
+    uint64_t cursor = 0;
     pthread_t thread;
     struct rpc_stream *s = watch(f->client, "7", 1, true);
     assert_int_equal(next_cursor(s, &cursor, &err), ST_OK);
@@ -369,7 +369,7 @@ static void what_cannot_be_sent_ends_the_stream(void **state)
 {
     struct fixture *f = *state;
     struct err err;
-    uint64_t cursor;
+    uint64_t cursor = 0;
     struct rpc_stream *s = watch(f->client, "spoilt", 3, true);
     assert_int_equal(next_cursor(s, &cursor, &err), ST_OK);
     assert_int_equal(next_cursor(s, &cursor, &err), ST_INTERNAL);
@@ -393,7 +393,7 @@ static void calls_outlive_their_server(void **state)
 {
     struct fixture *f = *state;
     struct err err;
-    uint64_t cursor;
+    uint64_t cursor = 0;
     pthread_t thread;
     void *failed;
     struct rpc_stream *s = watch(f->client, "7", 1, true);

@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "espalier/v1/report.pb-c.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +40,10 @@ void record_drop(struct record_queue *q, struct record *r)
 
 void record_drop_to(struct record_queue *q, uint64_t number)
 {
-    while (q->first && q->first->number <= number)
+    while (q->first && q->first->number <= number) {
+        assert(!q->first->prev);
         record_drop(q, q->first);
+    }
 }
 
 void record_drop_all(struct record_queue *q)

@@ -10,7 +10,8 @@
 #include <string.h>
 
 #define COMPACT_SLACK                                                                              \
-    ((size_t)1 << 20) /* bytes of delivered records that a spool file may hold                     \
+    ((size_t)1                                                                                     \
+     << 20) /* bytes of delivered records that a spool file may hold                     \
                        */
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -223,9 +224,7 @@ static enum status add_locked(struct report *r, Espalier__V1__Record *m, enum we
     m->time_ms = clock_system()->wall_ms(clock_system());
     m->number = r->last + 1;
     enum status st = pack(&rec, m, weight, err);
-    if (st == ST_OK)
-        st = push(r, rec, weight, err);
-    return st;
+    return rec ? push(r, rec, weight, err) : st;
 }
 
 static enum status add(struct report *r, Espalier__V1__Record *m, enum weight weight,

@@ -33,7 +33,7 @@ static struct batch batch_take(struct report *r)
 {
     struct batch b = {0};
     size_t bytes = 0, max = r->waiting.n < r->batch_max ? r->waiting.n : r->batch_max;
-    b.records = calloc(max + 1, sizeof *b.records);
+    b.records = calloc(max + 1, sizeof(void *));
     for (struct record *rec = r->waiting.first; b.records && rec && b.n < max; rec = rec->next) {
         bytes += rec->len;
         if (b.n > 0 && bytes > REPORT_BATCH_BYTES)
