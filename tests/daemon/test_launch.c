@@ -1,0 +1,445 @@
+/* Launchers: one suite for every implementation of launch.h, then what only real processes can do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "launch/launch.h"
+#include "launch/record.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PATIENCE_MS 30000
+
+struct bed {
+    bool fake;
+    char dir[64], attempt_dir[96], name[128];
+    const char *mpirun, *launcher;
+    struct launch *launch;
+    struct launch_spec spec;
+    struct err err;
+    int reports;
+};
+
+static void hear(const struct fake_report *report, void *user)
+{
+    struct bed *bed = user;
+    (void)report;
+    bed->reports++;
+}
+
+/* As a restarted daemon would: nothing is kept but the folder. */
+static void restart(struct bed *bed)
+{
+    launch_destroy(bed->launch);
+    bed->launch = NULL;
+    struct mpirun_options options = {bed->mpirun, TRIVIAL_WORKER, bed->launcher};
+    enum status st = bed->fake
+                         ? launch_fake_create(&bed->launch, clock_system(), hear, bed, &bed->err)
+                         : launch_mpirun_create(&bed->launch, &options, &bed->err);
+    if (st != ST_OK)
+        fail_msg("%s", bed->err.text);
+}
+
+static int set_up(void **state, bool fake)
+{
+    struct bed *bed = calloc(1, sizeof *bed);
+    bed->fake = fake;
+    bed->mpirun = "mpirun";
+    bed->launcher = ESPALIER_LAUNCHER;
+    strcpy(bed->dir, "/tmp/espalier-launch-XXXXXX");
+    if (!mkdtemp(bed->dir))
+        return -1;
+    snprintf(bed->attempt_dir, sizeof bed->attempt_dir, "%s/attempts/1", bed->dir);
+    bed->spec = (struct launch_spec){7, 1, bed->dir, bed->attempt_dir, bed->name, 2, 1, 0};
+    *state = bed;
+    restart(bed);
+    return file_mkdirs(bed->attempt_dir, 0700, &bed->err) == ST_OK ? 0 : -1;
+}
+
+static int set_up_fake(void **state)
+{
+    return set_up(state, true);
+}
+
+static int set_up_mpirun(void **state)
+{
+    return set_up(state, false);
+}
+
+static void poll_once(struct bed *bed, struct evidence *ret_ev)
+{
+    bed->launch->ops->poll(bed->launch, &bed->spec, ret_ev);
+}
+
+static bool is_end(enum evidence_kind k)
+{
+    return k == EVIDENCE_EXITED || k == EVIDENCE_VANISHED || k == EVIDENCE_HOST_RESTARTED ||
+           k == EVIDENCE_REFUSED;
+}
+
+static int tear_down(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    char command[128];
+    for (int i = 0; i < 100; i++) { /* nothing of the test stays behind */
+        poll_once(bed, &ev);
+        if (is_end(ev.kind) || ev.kind == EVIDENCE_ABSENT)
+            break;
+        bed->launch->ops->stop(bed->launch, &bed->spec, STOP_KILL);
+        usleep(50000);
+    }
+    launch_destroy(bed->launch);
+    snprintf(command, sizeof command, "rm -rf %s", bed->dir);
+    int rc = system(command);
+    free(bed);
+    return rc;
+}
+
+/* The same behaviour in both languages. */
+static void behave(struct bed *bed, const char *script, const char *lines)
+{
+    char path[96];
+    snprintf(bed->name, sizeof bed->name, "%s", script);
+    snprintf(path, sizeof path, "%s/behave", bed->dir);
+    assert_int_equal(file_write_atomic(path, lines, strlen(lines), 0600, NULL), ST_OK);
+}
+
+static void start(struct bed *bed)
+{
+    if (bed->launch->ops->start(bed->launch, &bed->spec, &bed->err) != ST_OK)
+        fail_msg("%s", bed->err.text);
+}
+
+static void wait_for(struct bed *bed, enum evidence_kind kind, struct evidence *ret_ev)
+{
+    for (int waited = 0; waited < PATIENCE_MS; waited += 20) {
+        poll_once(bed, ret_ev);
+        if (ret_ev->kind == kind)
+            return;
+        if (is_end(ret_ev->kind))
+            break;
+        usleep(20000);
+    }
+    fail_msg("waited for evidence %d, got %d (exit %d, signal %d, %s)", kind, ret_ev->kind,
+             ret_ev->exit_code, ret_ev->signal, ret_ev->text);
+}
+
+static size_t file_size(struct bed *bed, const char *name)
+{
+    char path[128];
+    struct stat sb;
+    snprintf(path, sizeof path, "%s/%s", bed->dir, name);
+    return stat(path, &sb) == 0 ? (size_t)sb.st_size : 0;
+}
+
+/* ---- every launcher ------------------------------------------------------------------------- */
+
+static void lives_and_ends(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    behave(bed, "steps=5 step_ms=100", "count ran\nsleep 500\n");
+    poll_once(bed, &ev);
+    assert_int_equal(ev.kind, EVIDENCE_ABSENT);
+    start(bed);
+    wait_for(bed, EVIDENCE_ALIVE, &ev);
+    wait_for(bed, EVIDENCE_EXITED, &ev);
+    assert_int_equal(ev.exit_code, 0);
+    assert_int_equal(ev.signal, 0);
+    assert_true(ev.ended_ms > 0);
+    restart(bed); /* the evidence stays */
+    struct evidence again;
+    poll_once(bed, &again);
+    assert_int_equal(again.kind, EVIDENCE_EXITED);
+    assert_int_equal(again.ended_ms, ev.ended_ms);
+}
+
+static void exit_codes_pass_through(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    behave(bed, "steps=5 step_ms=10 die_at=2 exit=3", "exit 3\n");
+    start(bed);
+    wait_for(bed, EVIDENCE_EXITED, &ev);
+    assert_int_equal(ev.exit_code, 3);
+}
+
+static void signals_are_told_apart(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    behave(bed, "steps=5 step_ms=10 die_at=2 signal=9", "signal 9\n");
+    start(bed);
+    wait_for(bed, EVIDENCE_EXITED, &ev);
+    assert_true(ev.signal == 9 || ev.exit_code == 137);
+}
+
+static void a_second_start_starts_nothing(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    behave(bed, "steps=5 step_ms=100", "count ran\nsleep 400\n");
+    start(bed);
+    start(bed);
+    restart(bed);
+    start(bed); /* the daemon was killed before it could note the first one */
+    wait_for(bed, EVIDENCE_EXITED, &ev);
+    start(bed);
+    usleep(300000);
+    poll_once(bed, &ev);
+    assert_int_equal(ev.kind, EVIDENCE_EXITED);
+    if (!bed->fake)
+        assert_int_equal(file_size(bed, "ran"), 2); /* once a rank */
+}
+
+static void a_restarted_daemon_adopts(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    behave(bed, "steps=10 step_ms=100", "sleep 1000\n");
+    start(bed);
+    wait_for(bed, EVIDENCE_ALIVE, &ev);
+    restart(bed);
+    poll_once(bed, &ev);
+    assert_int_equal(ev.kind, EVIDENCE_ALIVE);
+    wait_for(bed, EVIDENCE_EXITED, &ev);
+    assert_int_equal(ev.exit_code, 0);
+}
+
+static void term_stops(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    behave(bed, "steps=1000 step_ms=100", "sleep 60000\n");
+    start(bed);
+    wait_for(bed, EVIDENCE_ALIVE, &ev);
+    usleep(bed->fake ? 0 : 1000000); /* mpirun takes SIGTERM once its ranks are up */
+    bed->launch->ops->stop(bed->launch, &bed->spec, STOP_TERM);
+    wait_for(bed, EVIDENCE_EXITED, &ev);
+    assert_true(ev.exit_code != 0);
+}
+
+static void kill_stops_what_is_deaf(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    behave(bed, "steps=1000 step_ms=100 deaf=2", "deaf\ncount ran\nsleep 60000\n");
+    start(bed);
+    wait_for(bed, EVIDENCE_ALIVE, &ev);
+    for (int i = 0; !bed->fake && file_size(bed, "ran") < 2 && i < 500; i++)
+        usleep(20000);
+    bed->launch->ops->stop(bed->launch, &bed->spec, STOP_KILL);
+    wait_for(bed, EVIDENCE_EXITED, &ev);
+    assert_true(ev.exit_code != 0);
+}
+
+static void stopped_before_it_started_it_never_starts(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    behave(bed, "steps=5 step_ms=10", "count ran\n");
+    bed->launch->ops->stop(bed->launch, &bed->spec, STOP_TERM);
+    poll_once(bed, &ev);
+    assert_true(is_end(ev.kind));
+    start(bed);
+    usleep(500000);
+    poll_once(bed, &ev);
+    assert_true(is_end(ev.kind));
+    assert_int_equal(file_size(bed, "ran"), 0);
+}
+
+/* ---- the fake ------------------------------------------------------------------------------- */
+
+static void the_fake_reports_each_record_once(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    behave(bed, "steps=4 step_ms=20", "");
+    start(bed);
+    wait_for(bed, EVIDENCE_EXITED, &ev);
+    poll_once(bed, &ev);
+    assert_int_equal(bed->reports, 6); /* hello, four steps, done */
+}
+
+/* ---- real processes ------------------------------------------------------------------------- */
+
+static void read_launcher(struct bed *bed, struct launcher_record *ret_r)
+{
+    struct evidence ev;
+    wait_for(bed, EVIDENCE_ALIVE, &ev);
+    for (int i = 0; i < 500; i++) {
+        if (record_read_launcher(bed->attempt_dir, ret_r, &bed->err) == ST_OK && ret_r->child)
+            return;
+        usleep(20000);
+    }
+    fail_msg("no launcher record: %s", bed->err.text);
+}
+
+static void output_and_command_line(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    struct buf b;
+    char path[128];
+    behave(bed, "", "say hello from a rank\n");
+    start(bed);
+    wait_for(bed, EVIDENCE_EXITED, &ev);
+    buf_init(&b, 1u << 16);
+    snprintf(path, sizeof path, "%s/log.txt", bed->dir);
+    assert_int_equal(file_read(&b, path, NULL), ST_OK);
+    assert_non_null(strstr(buf_str(&b), "hello from a rank"));
+    buf_clear(&b);
+    snprintf(path, sizeof path, "%s/command.json", bed->attempt_dir);
+    assert_int_equal(file_read(&b, path, NULL), ST_OK);
+    assert_non_null(strstr(buf_str(&b), "OMP_NUM_THREADS=1"));
+    assert_null(strstr(buf_str(&b), "token"));
+    buf_fini(&b);
+}
+
+static void a_killed_launcher_is_no_end_while_ranks_live(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    struct launcher_record r;
+    behave(bed, "", "sleep 60000\n");
+    start(bed);
+    read_launcher(bed, &r);
+    kill(r.pid, SIGKILL);
+    usleep(300000);
+    poll_once(bed, &ev);
+    assert_int_equal(ev.kind, EVIDENCE_ALIVE); /* mpirun and its ranks go on */
+    bed->launch->ops->stop(bed->launch, &bed->spec, STOP_KILL);
+    wait_for(bed, EVIDENCE_VANISHED, &ev);
+}
+
+static void a_launcher_is_deaf_to_polite_signals(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    struct launcher_record r;
+    behave(bed, "", "sleep 1000\nexit 4\n");
+    start(bed);
+    read_launcher(bed, &r);
+    kill(r.pid, SIGTERM);
+    kill(r.pid, SIGHUP);
+    kill(r.pid, SIGINT);
+    wait_for(bed, EVIDENCE_EXITED, &ev);
+    assert_int_equal(ev.exit_code, 4);
+}
+
+static void a_dead_daemon_takes_nothing_along(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    behave(bed, "", "sleep 1000\nexit 5\n");
+    pid_t daemon = fork();
+    if (daemon == 0) {
+        restart(bed);
+        if (bed->launch->ops->start(bed->launch, &bed->spec, &bed->err) != ST_OK)
+            _exit(1);
+        kill(getpid(), SIGKILL);
+    }
+    waitpid(daemon, NULL, 0);
+    for (int i = 0; i < 500; i++) { /* the launcher may still be on its way */
+        poll_once(bed, &ev);
+        if (ev.kind != EVIDENCE_ABSENT)
+            break;
+        usleep(20000);
+    }
+    wait_for(bed, EVIDENCE_EXITED, &ev);
+    assert_int_equal(ev.exit_code, 5);
+}
+
+static void a_reused_pid_is_another_process(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    struct launcher_record r = {.pid = getpid(), .start_time = proc_start_time(getpid()) + 1};
+    assert_int_equal(proc_boot_id(r.boot_id, NULL), ST_OK);
+    assert_int_equal(record_write_launcher(bed->attempt_dir, &r, NULL), ST_OK);
+    poll_once(bed, &ev);
+    assert_int_equal(ev.kind, EVIDENCE_VANISHED);
+    r.start_time--; /* the same number and the same start: it is this process */
+    assert_int_equal(record_write_launcher(bed->attempt_dir, &r, NULL), ST_OK);
+    poll_once(bed, &ev);
+    assert_int_equal(ev.kind, EVIDENCE_ALIVE);
+    r.boot_id[0] ^= 1;
+    assert_int_equal(record_write_launcher(bed->attempt_dir, &r, NULL), ST_OK);
+    poll_once(bed, &ev);
+    assert_int_equal(ev.kind, EVIDENCE_HOST_RESTARTED);
+}
+
+static void an_unreadable_record_is_no_evidence(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    char path[128];
+    snprintf(path, sizeof path, "%s/launcher.json", bed->attempt_dir);
+    assert_int_equal(file_write_atomic(path, "{\"pid\": 12", 10, 0600, NULL), ST_OK);
+    poll_once(bed, &ev);
+    assert_int_equal(ev.kind, EVIDENCE_UNKNOWN);
+    assert_true(ev.text[0] != '\0');
+    unlink(path);
+}
+
+static void what_cannot_be_run_is_refused(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    bed->mpirun = "/nowhere/mpirun";
+    restart(bed);
+    behave(bed, "", "");
+    start(bed);
+    wait_for(bed, EVIDENCE_REFUSED, &ev);
+    assert_string_equal(ev.text, "cannot run /nowhere/mpirun: No such file or directory");
+}
+
+static void a_missing_launcher_is_an_error(void **state)
+{
+    struct bed *bed = *state;
+    bed->launcher = "/nowhere/espalier-launcher";
+    restart(bed);
+    assert_int_equal(bed->launch->ops->start(bed->launch, &bed->spec, &bed->err), ST_NOT_FOUND);
+    assert_non_null(strstr(bed->err.text, "/nowhere/espalier-launcher"));
+}
+
+#define BOTH(f)                                                                                    \
+    {"fake: " #f, f, set_up_fake, tear_down, NULL},                                                \
+    {                                                                                              \
+        "mpirun: " #f, f, set_up_mpirun, tear_down, NULL                                           \
+    }
+#define REAL(f) cmocka_unit_test_setup_teardown(f, set_up_mpirun, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BOTH(lives_and_ends),
+        BOTH(exit_codes_pass_through),
+        BOTH(signals_are_told_apart),
+        BOTH(a_second_start_starts_nothing),
+        BOTH(a_restarted_daemon_adopts),
+        BOTH(term_stops),
+        BOTH(kill_stops_what_is_deaf),
+        BOTH(stopped_before_it_started_it_never_starts),
+        cmocka_unit_test_setup_teardown(the_fake_reports_each_record_once, set_up_fake, tear_down),
+        REAL(output_and_command_line),
+        REAL(a_killed_launcher_is_no_end_while_ranks_live),
+        REAL(a_launcher_is_deaf_to_polite_signals),
+        REAL(a_dead_daemon_takes_nothing_along),
+        REAL(a_reused_pid_is_another_process),
+        REAL(an_unreadable_record_is_no_evidence),
+        REAL(what_cannot_be_run_is_refused),
+        REAL(a_missing_launcher_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

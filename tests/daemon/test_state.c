@@ -1,0 +1,179 @@
+/* The state table: against its drawing, and what follows from it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "job/state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void read_spec(struct buf *b)
+{
+    struct err err;
+    buf_init(b, 1u << 20);
+    if (file_read(b, TEST_SOURCE_DIR "/../docs/spec/job-states.md", &err) != ST_OK)
+        fail_msg("%s", err.text);
+}
+
+/* "    QUEUED --> SUBMITTED: place" or "...: cancel (cancelled)" */
+static bool parse_edge(const char *line, char from[32], char to[32], char event[32],
+                       char reason[32])
+{
+    reason[0] = '\0';
+    int n = sscanf(line, " %31s --> %31[^:]: %31s (%31[^)])", from, to, event, reason);
+    if (n >= 3 && strcmp(from, "[*]") == 0)
+        strcpy(from, "NONE");
+    return n >= 3;
+}
+
+static void assert_edge(const struct job_edge *e, const char *line)
+{
+    char from[32], to[32], event[32], reason[32];
+    assert_true(parse_edge(line, from, to, event, reason));
+    assert_string_equal(from, job_state_name(e->from));
+    assert_string_equal(to, job_state_name(e->to));
+    assert_string_equal(event, job_event_name(e->event));
+    assert_string_equal(reason, e->reason == REASON_GIVEN ? "given" : job_reason_name(e->reason));
+}
+
+static void drawing_equals_table(void **state)
+{
+    (void)state;
+    struct buf b;
+    size_t n, i = 0;
+    const struct job_edge *edges = job_edges(&n);
+    read_spec(&b);
+    char *rest = b.data;
+    for (char *line; (line = strsep(&rest, "\n"));) {
+        if (!strstr(line, " --> ") || strncmp(line, "    ", 4) != 0)
+            continue;
+        if (i == n)
+            fail_msg("the drawing has an edge that the table lacks: %s", line);
+        assert_edge(&edges[i++], line);
+    }
+    assert_int_equal(i, n);
+    buf_fini(&b);
+}
+
+static void reasons_are_documented(void **state)
+{
+    (void)state;
+    struct buf b;
+    char row[256];
+    read_spec(&b);
+    for (int r = REASON_CANCELLED; r < JOB_REASON_COUNT; r++) {
+        enum retry_class c = job_reason_retry((enum job_reason)r);
+        snprintf(row, sizeof row, "| `%s` | %s", job_reason_name((enum job_reason)r),
+                 c == RETRY_NONE ? "no " : "yes");
+        if (!strstr(b.data, row))
+            fail_msg("docs/spec/job-states.md has no row that begins with: %s", row);
+    }
+    buf_fini(&b);
+}
+
+/* At most one edge for a state and an event: else the table's order would decide. */
+static void edges_are_unique(void **state)
+{
+    (void)state;
+    size_t n;
+    const struct job_edge *e = job_edges(&n);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = i + 1; j < n; j++)
+            assert_false(e[i].from == e[j].from && e[i].event == e[j].event);
+}
+
+static void nothing_follows_an_end(void **state)
+{
+    (void)state;
+    for (int s = 0; s < JOB_STATE_COUNT; s++)
+        for (int ev = 0; ev < JOB_EVENT_COUNT; ev++)
+            if (job_state_is_over((enum job_state)s))
+                assert_null(job_next((enum job_state)s, (enum job_event)ev));
+}
+
+/* No ghost: from every state there is a way to an end, and from every one that is not STOPPING a cancel. */
+static void every_state_can_end(void **state)
+{
+    (void)state;
+    for (int s = JOB_QUEUED; s < JOB_STATE_COUNT; s++) {
+        if (job_state_is_over((enum job_state)s))
+            continue;
+        bool ends = s == JOB_STOPPING ? job_next(JOB_STOPPING, ON_END_CANCELLED) != NULL
+                                      : job_next((enum job_state)s, ON_CANCEL) != NULL;
+        if (!ends)
+            fail_msg("%s cannot be ended", job_state_name((enum job_state)s));
+    }
+}
+
+/* Whatever an attempt that may run comes to, its end must be possible in every state that holds resources. */
+static void every_end_is_possible(void **state)
+{
+    (void)state;
+    for (int s = 0; s < JOB_STATE_COUNT; s++)
+        for (int kind = 0; kind <= END_NOT_LAUNCHED; kind++)
+            for (int code = 0; code < 2; code++) {
+                struct job_end end = {.kind = (enum end_kind)kind, .exit_code = code};
+                enum job_reason why;
+                if (!job_state_holds((enum job_state)s))
+                    continue;
+                enum job_event ev =
+                    job_end_event(&end, (enum job_state)s, REASON_CANCELLED, 1, 2, &why);
+                if (!job_next((enum job_state)s, ev))
+                    fail_msg("%s: no edge for %s", job_state_name((enum job_state)s),
+                             job_event_name(ev));
+            }
+}
+
+static enum job_event ended(struct job_end end, enum job_state s, enum job_reason why, int attempt,
+                            enum job_reason *ret_reason)
+{
+    return job_end_event(&end, s, why, attempt, 2, ret_reason);
+}
+
+static void ends_are_judged(void **state)
+{
+    (void)state;
+    enum job_reason r;
+    struct job_end ok = {.kind = END_EXITED, .done = true, .done_success = true};
+    assert_int_equal(ended(ok, JOB_RUNNING, REASON_NONE, 1, &r), ON_END_OK);
+    assert_int_equal(ended(ok, JOB_STOPPING, REASON_CANCELLED, 1, &r), ON_END_OK);
+    ok.exit_code = 1; /* both are needed */
+    assert_int_equal(ended(ok, JOB_RUNNING, REASON_NONE, 1, &r), ON_END_RETRY);
+    assert_int_equal(r, REASON_WORKER_FAILED);
+
+    struct job_end silent = {.kind = END_EXITED};
+    assert_int_equal(ended(silent, JOB_RUNNING, REASON_NONE, 1, &r), ON_END_RETRY);
+    assert_int_equal(r, REASON_NO_DONE_RECORD);
+
+    struct job_end killed = {.kind = END_EXITED, .exit_code = 137};
+    assert_int_equal(ended(killed, JOB_RUNNING, REASON_NONE, 2, &r), ON_END_RETRY);
+    assert_int_equal(r, REASON_RANK_LOST);
+    assert_int_equal(ended(killed, JOB_RUNNING, REASON_NONE, 3, &r), ON_END_FAILED);
+    assert_int_equal(r, REASON_RANK_LOST);
+    assert_int_equal(ended(killed, JOB_STOPPING, REASON_CANCELLED, 1, &r), ON_END_CANCELLED);
+    assert_int_equal(ended(killed, JOB_STOPPING, REASON_TIME_LIMIT, 1, &r), ON_END_TIMEOUT);
+    assert_int_equal(ended(killed, JOB_PAUSING, REASON_PAUSED, 1, &r), ON_END_PAUSED);
+
+    struct job_end nan = {
+        .kind = END_EXITED, .exit_code = 14, .done = true, .done_reason = "nan_loss"};
+    assert_int_equal(ended(nan, JOB_RUNNING, REASON_NONE, 1, &r), ON_END_FAILED);
+    assert_int_equal(r, REASON_NAN_LOSS);
+    nan.done_reason = "no such reason";
+    assert_int_equal(ended(nan, JOB_RUNNING, REASON_NONE, 1, &r), ON_END_RETRY);
+    assert_int_equal(r, REASON_WORKER_FAILED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(drawing_equals_table), cmocka_unit_test(reasons_are_documented),
+        cmocka_unit_test(edges_are_unique),     cmocka_unit_test(nothing_follows_an_end),
+        cmocka_unit_test(every_state_can_end),  cmocka_unit_test(every_end_is_possible),
+        cmocka_unit_test(ends_are_judged),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
