@@ -22,10 +22,10 @@ struct rig {
     struct structure *st;
 };
 
-/* 1 vision + 2 text layers, 2 heads of 2 channels, 3 units; the structure is full. */
-static void rig_open(struct rig *r)
+/* 1 vision + 2 text layers, 2 heads of 2 channels, F units; the structure is full. */
+static void rig_open_wide(struct rig *r, int F)
 {
-    r->frame = frame_of(1, 2, 4, 2, 3, options_of(ALL_ON, 2));
+    r->frame = frame_of(1, 2, 4, 2, F, options_of(ALL_ON, 2));
     r->st = structure_full(r->frame);
     assert_int_equal(params_create(&r->params, NULL), ST_OK);
     assert_int_equal(binding_create(&r->binding, r->frame, NULL, NULL), ST_OK);
@@ -35,6 +35,11 @@ static void rig_open(struct rig *r)
     struct rng_key key = {.seed = 5, .purpose = RNG_TEST};
     for (int64_t i = 0; i < params_size(r->params); i++)
         params_values(r->params)[i] = (real)rng_normal(&key, (uint64_t)i);
+}
+
+static void rig_open(struct rig *r)
+{
+    rig_open_wide(r, 3);
 }
 
 static void rig_close(struct rig *r)
@@ -196,6 +201,66 @@ static void a_full_structure_pulls_nothing(void **state)
     rig_close(&r);
 }
 
+/* Unit g of an FFN as one vector of 8: its row of W1, its column of W2. */
+static void unit_get(struct rig *r, const real *values, const char *site, int g, double out[8])
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s.w1", site);
+    const struct param *w1 = params_find(r->params, name);
+    snprintf(name, sizeof name, "%s.w2", site);
+    const struct param *w2 = params_find(r->params, name);
+    for (int c = 0; c < 4; c++) {
+        out[c] = (double)values[w1->offset + 4 * g + c];
+        out[4 + c] = (double)values[w2->offset + c * w2->spec.dim[1] + g];
+    }
+}
+
+static double unit_distance(const double *a, const double *b)
+{
+    double sum = 0;
+    for (int i = 0; i < 8; i++)
+        sum += (a[i] - (b ? b[i] : 0)) * (a[i] - (b ? b[i] : 0));
+    return sqrt(sum);
+}
+
+/* Each of 600 units by itself, sources standing. */
+static void wide_layers_are_pulled_unit_by_unit(void **state)
+{
+    (void)state;
+    enum { F = 600 };
+    struct rig r;
+    uint8_t needed[3 * (2 + F)];
+    rig_open_wide(&r, F);
+    structure_destroy(r.st);
+    r.st = structure_random(r.frame, 3, 0.6, 0.5);
+    structure_needed(r.st, needed);
+    size_t bytes = (size_t)params_size(r.params) * sizeof(real);
+    real *before = malloc(bytes), *after = params_values(r.params);
+    memcpy(before, after, bytes);
+    align_pull(r.params, r.st, lr_even, 20, false);
+    double t = 0.1 * 20 * sqrt(8) / 6;
+    for (int i = 1; i < 6; i += 2) {
+        const struct site *site = &r.frame->site[i];
+        for (int g = 0; g < F; g++) {
+            double old[8], now[8], goal[8];
+            int at = site->first + g, owner = i;
+            unit_get(&r, before, site->name, g, old);
+            unit_get(&r, after, site->name, g, now);
+            structure_owner(r.st, i, at, &owner);
+            if (!needed[at]) {
+                assert_true(near(unit_distance(now, NULL), fmax(0, unit_distance(old, NULL) - t)));
+            } else if (r.st->m[at] && owner != i) {
+                unit_get(&r, before, r.frame->site[owner].name, g, goal);
+                assert_true(near(unit_distance(now, goal), fmax(0, unit_distance(old, goal) - t)));
+            } else {
+                assert_memory_equal(old, now, sizeof old);
+            }
+        }
+    }
+    free(before);
+    rig_close(&r);
+}
+
 static void biases_take_no_part(void **state)
 {
     (void)state;
@@ -301,6 +366,7 @@ int main(void)
         cmocka_unit_test(the_user_alone_moves_when_the_source_stands),
         cmocka_unit_test(a_chain_is_pulled_to_its_end),
         cmocka_unit_test(a_full_structure_pulls_nothing),
+        cmocka_unit_test(wide_layers_are_pulled_unit_by_unit),
         cmocka_unit_test(biases_take_no_part),
         cmocka_unit_test(the_three_speak_of_one_R),
         cmocka_unit_test(a_standing_source_gets_no_gradient),

@@ -62,37 +62,63 @@ static struct matrices matrices_of(struct params *p, const struct frame *f, int 
     return x;
 }
 
-/* sum[g] = ||a_g - b_g||^2 for groups first .. first+n-1; b NULL: ||a_g||^2. */
-static void squares(double *sum, const struct matrices *a, const struct matrices *b, int64_t first,
-                    int64_t n)
+/* Groups first .. first+n-1 of a site, and which of them are meant. */
+struct chunk {
+    int64_t first, n;
+    bool on[CHUNK];
+};
+
+static void line_squares(double *sum, const real *a, const real *b, int64_t n)
 {
-    for (int64_t g = 0; g < n; g++)
+    for (int64_t i = 0; i < n; i++) {
+        double d = (double)a[i] - (b ? (double)b[i] : 0);
+        sum[i] += d * d;
+    }
+}
+
+static double run_square(const real *a, const real *b, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double d = (double)a[i] - (b ? (double)b[i] : 0);
+        sum += d * d;
+    }
+    return sum;
+}
+
+/* sum[g] = ||a_g - b_g||^2 of the groups that are on; b NULL: ||a_g||^2. */
+static void squares(double *sum, const struct matrices *a, const struct matrices *b,
+                    const struct chunk *c)
+{
+    for (int64_t g = 0; g < c->n; g++)
         sum[g] = 0;
     for (int k = 0; k < a->n; k++) {
         struct slot_view v = a->view[k];
         for (int64_t o = 0; o < v.outer; o++) {
-            int64_t at = (o * a->groups + first) * v.inner;
-            for (int64_t g = 0; g < n; g++) {
-                for (int64_t i = 0; i < v.inner; i++, at++) {
-                    double d = (double)a->w[k][at] - (b ? (double)b->w[k][at] : 0);
-                    sum[g] += d * d;
-                }
+            int64_t at = (o * a->groups + c->first) * v.inner;
+            const real *wa = a->w[k] + at, *wb = b ? b->w[k] + at : NULL;
+            if (v.inner == 1) { /* W2: a row holds one element of every group */
+                line_squares(sum, wa, wb, c->n);
+                continue;
             }
+            for (int64_t g = 0; g < c->n; g++)
+                if (c->on[g])
+                    sum[g] += run_square(wa + g * v.inner, wb ? wb + g * v.inner : NULL, v.inner);
         }
     }
 }
 
 /* a_g *= factor[g] */
-static void shrink(const struct matrices *a, const double *factor, int64_t first, int64_t n)
+static void shrink(const struct matrices *a, const double *factor, const struct chunk *c)
 {
     for (int k = 0; k < a->n; k++) {
         struct slot_view v = a->view[k];
         for (int64_t o = 0; o < v.outer; o++) {
-            int64_t at = (o * a->groups + first) * v.inner;
-            for (int64_t g = 0; g < n; g++) {
+            real *w = a->w[k] + (o * a->groups + c->first) * v.inner;
+            for (int64_t g = 0; g < c->n; g++) {
                 real f = (real)factor[g];
-                for (int64_t i = 0; i < v.inner; i++)
-                    a->w[k][at++] *= f;
+                for (int64_t i = 0; c->on[g] && i < v.inner; i++)
+                    w[g * v.inner + i] *= f;
             }
         }
     }
@@ -100,22 +126,40 @@ static void shrink(const struct matrices *a, const double *factor, int64_t first
 
 /* a_g += ka[g] (b_g - a_g), b_g -= kb[g] (b_g - a_g) */
 static void approach(const struct matrices *a, const struct matrices *b, const double *ka,
-                     const double *kb, int64_t first, int64_t n)
+                     const double *kb, const struct chunk *c)
 {
     for (int k = 0; k < a->n; k++) {
         struct slot_view v = a->view[k];
         for (int64_t o = 0; o < v.outer; o++) {
-            int64_t at = (o * a->groups + first) * v.inner;
-            for (int64_t g = 0; g < n; g++) {
+            int64_t at = (o * a->groups + c->first) * v.inner;
+            real *wa = a->w[k] + at, *wb = b->w[k] + at;
+            for (int64_t g = 0; g < c->n; g++) {
                 real fa = (real)ka[g], fb = (real)kb[g];
-                for (int64_t i = 0; i < v.inner; i++, at++) {
-                    real d = b->w[k][at] - a->w[k][at];
-                    a->w[k][at] += fa * d;
-                    b->w[k][at] -= fb * d;
+                for (int64_t i = g * v.inner; c->on[g] && i < (g + 1) * v.inner; i++) {
+                    real d = wb[i] - wa[i];
+                    wa[i] += fa * d;
+                    wb[i] -= fb * d;
                 }
             }
         }
     }
+}
+
+/* The next chunk of the site that holds a group of the kind; starts at c->first + c->n. */
+static bool chunk_next(struct chunk *c, const struct structure *st, int site, int kind)
+{
+    int64_t groups = st->frame->site[site].groups;
+    for (c->first += c->n; c->first < groups; c->first += c->n) {
+        bool any = false;
+        c->n = groups - c->first < CHUNK ? groups - c->first : CHUNK;
+        for (int64_t g = 0; g < c->n; g++) {
+            c->on[g] = align_kind(st, site, (int)(c->first + g)) == kind;
+            any = any || c->on[g];
+        }
+        if (any)
+            return true;
+    }
+    return false;
 }
 
 /* ---- one site, one kind
@@ -129,15 +173,6 @@ struct pull {
     bool both;
 };
 
-/* Whether any group of the site is of the kind. */
-static bool site_has(const struct pull *p, int site, int kind)
-{
-    for (int g = 0; g < p->st->frame->site[site].groups; g++)
-        if (align_kind(p->st, site, g) == kind)
-            return true;
-    return false;
-}
-
 static double step_of(const struct pull *p, int site)
 {
     const struct site *t = &p->st->frame->site[site];
@@ -147,15 +182,13 @@ static double step_of(const struct pull *p, int site)
 static void pull_zero(const struct pull *p, int site)
 {
     struct matrices a = matrices_of(p->params, p->st->frame, site);
+    struct chunk c = {0};
     double sum[CHUNK], factor[CHUNK], t = step_of(p, site);
-    for (int64_t first = 0; first < a.groups; first += CHUNK) {
-        int64_t n = a.groups - first < CHUNK ? a.groups - first : CHUNK;
-        squares(sum, &a, NULL, first, n);
-        for (int64_t g = 0; g < n; g++) {
-            bool zero = align_kind(p->st, site, (int)(first + g)) == ALIGN_ZERO;
-            factor[g] = zero ? fmax(0, 1 - t / sqrt(sum[g])) : 1; /* t/0 and 0/0: 0 stays 0 */
-        }
-        shrink(&a, factor, first, n);
+    while (chunk_next(&c, p->st, site, ALIGN_ZERO)) {
+        squares(sum, &a, NULL, &c);
+        for (int64_t g = 0; g < c.n; g++)
+            factor[g] = fmax(0, 1 - t / sqrt(sum[g])); /* t/0 and 0/0: 0 stays 0 */
+        shrink(&a, factor, &c);
     }
 }
 
@@ -163,30 +196,27 @@ static void pull_pairs(const struct pull *p, int site, int owner)
 {
     struct matrices a = matrices_of(p->params, p->st->frame, site);
     struct matrices b = matrices_of(p->params, p->st->frame, owner);
+    struct chunk c = {0};
     double sum[CHUNK], ka[CHUNK], kb[CHUNK];
     double ta = step_of(p, site), tb = p->both ? step_of(p, owner) : 0, half = p->both ? 0.5 : 1;
-    for (int64_t first = 0; first < a.groups; first += CHUNK) {
-        int64_t n = a.groups - first < CHUNK ? a.groups - first : CHUNK;
-        squares(sum, &a, &b, first, n);
-        for (int64_t g = 0; g < n; g++) {
+    while (chunk_next(&c, p->st, site, owner)) {
+        squares(sum, &a, &b, &c);
+        for (int64_t g = 0; g < c.n; g++) {
             double d = sqrt(sum[g]);
-            bool pair = align_kind(p->st, site, (int)(first + g)) == owner && d > 0;
-            ka[g] = pair ? half * fmin(ta / d, 1) : 0;
-            kb[g] = pair ? half * fmin(tb / d, 1) : 0;
+            ka[g] = d > 0 ? half * fmin(ta / d, 1) : 0;
+            kb[g] = d > 0 ? half * fmin(tb / d, 1) : 0;
         }
-        approach(&a, &b, ka, kb, first, n);
+        approach(&a, &b, ka, kb, &c);
     }
 }
 
-/* The sites that a site's groups may be paired with: along its chain. */
+/* The sites that a site's groups may be paired with lie along its chain. */
 static void pull_site(const struct pull *p, int site)
 {
     const struct frame *f = p->st->frame;
-    if (site_has(p, site, ALIGN_ZERO))
-        pull_zero(p, site);
+    pull_zero(p, site);
     for (int owner = f->site[site].source; owner >= 0; owner = f->site[owner].source)
-        if (site_has(p, site, owner))
-            pull_pairs(p, site, owner);
+        pull_pairs(p, site, owner);
 }
 
 void align_pull(struct params *dense, const struct structure *st, const double *lr, double gamma,
@@ -235,14 +265,14 @@ static double measure_kind(struct norms *x, struct params *p, const struct struc
                            int kind)
 {
     struct matrices a = matrices_of(p, st->frame, site), b = {0};
+    struct chunk c = {0};
     double sum[CHUNK], total = 0;
     if (kind >= 0)
         b = matrices_of(p, st->frame, kind);
-    for (int64_t first = 0; first < a.groups; first += CHUNK) {
-        int64_t n = a.groups - first < CHUNK ? a.groups - first : CHUNK;
-        squares(sum, &a, kind >= 0 ? &b : NULL, first, n);
-        for (int64_t g = 0; g < n; g++) {
-            if (align_kind(st, site, (int)(first + g)) != kind)
+    while (chunk_next(&c, st, site, kind)) {
+        squares(sum, &a, kind >= 0 ? &b : NULL, &c);
+        for (int64_t g = 0; g < c.n; g++) {
+            if (!c.on[g])
                 continue;
             norm_add(x, sqrt(sum[g]));
             total += sqrt(sum[g] + ALIGN_EPS);
