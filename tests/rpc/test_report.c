@@ -9,12 +9,14 @@
 
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -465,6 +467,38 @@ static void damage_anywhere_is_no_crash(void **state)
     buf_fini(&good);
 }
 
+static void limit_file_size(rlim_t bytes)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void a_full_disk_loses_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct report_structure s = {.json = "{}"};
+    struct err err;
+    signal(SIGXFSZ, SIG_IGN);
+    open_report(f);
+    progress(f->report, 1);
+    limit_file_size(file_size(f->spool) + 20); /* room for half a record */
+    size_t size = file_size(f->spool);
+    assert_int_equal(progress(f->report, 2), ST_IO);
+    assert_int_equal(report_structure(f->report, &s, &err), ST_IO);
+    assert_non_null(strstr(err.text, f->spool));
+    assert_int_equal(file_size(f->spool), size);
+    limit_file_size(RLIM_INFINITY);
+    assert_int_equal(progress(f->report, 4), ST_OK);
+    assert_int_equal(report_done(f->report, true, "", "", NULL), ST_OK);
+    close_report(f);
+    coordinator_start(&f->coordinator, f->address);
+    open_report(f);
+    assert_flushed(f);
+    assert_taken(&f->coordinator, 5);
+}
+
 static void no_daemon_at_all(void **state)
 {
     struct fixture *f = *state;
@@ -601,6 +635,7 @@ int main(void)
         LINK(a_torn_end_is_cut_off),
         LINK(a_spool_is_nobody_elses),
         LINK(damage_anywhere_is_no_crash),
+        LINK(a_full_disk_loses_nothing),
         LINK(no_daemon_at_all),
         LINK(a_full_spool_thins_what_may_go),
         LINK(what_never_goes_has_an_end_too),

@@ -61,14 +61,18 @@ static struct report *report_alloc(const struct report_options *o)
     return NULL;
 }
 
-/* A spool holds at most four times what is waited for before thinning, and as much again of what
- * was. */
+/* Waiting records are at most twice spool_max, and a file twice what waits and the slack (docs/internals/report.md). */
+static size_t file_max(const struct report *r)
+{
+    return 4 * r->spool_max + COMPACT_SLACK + REPORT_RECORD_BYTES;
+}
+
 static enum status open_spool(struct report *r, const struct report_options *o, struct err *err)
 {
     if (!o->spool_path)
         return ST_OK;
-    TRY(spool_open(&r->spool, o->spool_path, r->job_id, r->attempt,
-                   12 * r->spool_max + COMPACT_SLACK, &r->waiting, &r->last, err));
+    TRY(spool_open(&r->spool, o->spool_path, r->job_id, r->attempt, file_max(r), &r->waiting,
+                   &r->last, err));
     r->acknowledged = r->waiting.first ? r->waiting.first->number - 1 : r->last;
     if (!o->address)
         record_drop_all(&r->waiting); /* the file is all there is; nobody asks for them here */
@@ -179,7 +183,8 @@ enum weight { LIGHT, PLAIN, DURABLE }; /* may be thinned; may be refused; neithe
 static enum status push(struct report *r, struct record *rec, enum weight weight, struct err *err)
 {
     bool durable = weight == DURABLE;
-    if (backlog(r) + rec->len > (durable ? 4 : 2) * r->spool_max) {
+    size_t most = durable ? 2 * r->spool_max : r->spool_max + r->spool_max / 2;
+    if (backlog(r) + rec->len > most) {
         free(rec);
         return err_set(err, ST_LIMIT, "the report spool is full: %zu bytes wait for the daemon",
                        backlog(r));

@@ -7,11 +7,13 @@
  * twice is taken once, because it carries its number.
  *
  * The spool outlives the process: report_open() of the same job and attempt reads what was not
- * acknowledged, so that an end record written while the daemon was down is still delivered, by
- * whoever opens the spool next. Records of kind structure, checkpoint, artifact and done are on
- * disk (fsync) before the call returns. A full spool thins progress and metrics: every second one
- * goes, the oldest first, the newest progress never. Thinning leaves gaps in the numbers, never
- * another order.
+ * acknowledged, and the daemon reads it once the attempt is over, so that an end record written while
+ * the daemon was down still counts. Records of kind structure, checkpoint, artifact and done are on
+ * disk (fsync) before the call returns.
+ *
+ * A full spool is thinned: of each series (progress, one metric's name) every second record goes, the
+ * newest never. That leaves gaps in the numbers, never another order. At one and a half times spool_max
+ * light records (progress, metrics, notes, hello, phase times) are refused, at twice spool_max all are.
  *
  * Threads: every function but open and close may be called from any thread. Nothing here touches
  * MPI.
@@ -25,7 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REPORT_SPOOL_MAX ((size_t)64 << 20) /* bytes of waiting records before thinning starts */
+#define REPORT_SPOOL_MAX ((size_t)16 << 20) /* bytes of waiting records before thinning starts */
 #define REPORT_POLL_MS 1000                 /* an empty report this often asks for a stop */
 #define REPORT_BACKOFF_MAX_MS 10000
 #define REPORT_REASON_MAX 64 /* size of a stop reason, with the NUL */
