@@ -59,13 +59,15 @@ banned '#include <grpc/' 'gRPC is used in proto/rpc only' client daemon worker p
 banned '#include <sqlite3' 'SQL is used in daemon/store only' client worker proto daemon/service daemon/job daemon/launch
 banned '#include <mpi' 'MPI is used in worker/comm only' client daemon proto worker/engine worker/run worker/report
 
+# A file over the limit holds two subjects. Tests are tables of cases and may be longer.
 while read -r lines path; do
-    [ "$path" != total ] && [ "$lines" -gt 500 ] && fault "long: $path has $lines lines (500 at most: two subjects?)"
+    case "$path" in total) continue ;; tests/*) most=700 ;; *) most=500 ;; esac
+    [ "$lines" -gt "$most" ] && fault "long: $path has $lines lines ($most at most)"
 done < <(git ls-files '*.c' '*.h' | xargs -r wc -l)
 
 if command -v clang-format >/dev/null; then
     while IFS= read -r path; do
-        clang-format --dry-run --Werror "$path" >/dev/null 2>&1 || fault "format: clang-format -i $path"
-    done < <(git ls-files '*.c' '*.h')
+        fault "format: clang-format -i $path"
+    done < <(git ls-files '*.c' '*.h' | xargs -r clang-format --dry-run 2>&1 | sed -n 's/^\([^:]*\):[0-9]*:.*clang-format-violations.*/\1/p' | sort -u)
 fi
 [ "$faults" = 0 ] || { printf 'lint: %d faults\n' "$faults" >&2; exit 1; }

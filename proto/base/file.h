@@ -37,8 +37,8 @@ void file_writer_abandon(struct file_writer *w); /* NULL, closed or committed al
 
 /* "dir/name", or name itself when it is absolute; owned by the caller; NULL when out of memory. */
 char *path_join(const char *dir, const char *name);
-const char *path_base(const char *path);     /* borrowed: after the last '/' */
-char *path_dir(const char *path);            /* owned: "." when there is no '/' */
+const char *path_base(const char *path); /* borrowed: after the last '/' */
+char *path_dir(const char *path);        /* owned: "." when there is no '/' */
 bool file_exists(const char *path);
 
 #endif

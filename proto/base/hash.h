@@ -12,7 +12,8 @@ struct hash; /* an unfinished sum */
 
 struct hash *hash_create(void); /* NULL when out of memory */
 void hash_add(struct hash *h, const void *data, size_t len);
-void hash_finish(struct hash *h, char ret_hex[HASH_HEX_SIZE]); /* h may only be destroyed after it */
+void hash_finish(struct hash *h,
+                 char ret_hex[HASH_HEX_SIZE]); /* h may only be destroyed after it */
 void hash_destroy(struct hash *h);
 
 void hash_bytes(char ret_hex[HASH_HEX_SIZE], const void *data, size_t len);

@@ -11,13 +11,13 @@
 
 /* What a draw is for; part of the key, so never renumber. */
 enum rng_purpose {
-    RNG_INIT = 1,       /* parameter initialisation; index = hash of the name */
+    RNG_INIT = 1, /* parameter initialisation; index = hash of the name */
     RNG_DROPOUT = 2,
-    RNG_SHUFFLE = 3,    /* order of an epoch */
+    RNG_SHUFFLE = 3, /* order of an epoch */
     RNG_AUGMENT = 4,
-    RNG_GUMBEL = 5,     /* hypernetwork sampling */
+    RNG_GUMBEL = 5, /* hypernetwork sampling */
     RNG_HYPER_INPUT = 6,
-    RNG_SCENE = 7,      /* ShapeRef scenes */
+    RNG_SCENE = 7, /* ShapeRef scenes */
     RNG_CAPTION = 8,
     RNG_TEST = 9,
     RNG_STRUCTURE = 10, /* random structures as baselines */
@@ -26,19 +26,19 @@ enum rng_purpose {
 
 struct rng_key {
     uint64_t seed;
-    uint64_t step;      /* training step, epoch, scene number ... */
-    uint32_t purpose;   /* enum rng_purpose */
-    uint32_t stream;    /* which tensor, layer or call inside the step */
+    uint64_t step;    /* training step, epoch, scene number ... */
+    uint32_t purpose; /* enum rng_purpose */
+    uint32_t stream;  /* which tensor, layer or call inside the step */
 };
 
 /* Four random words for element `index` of the stream. */
 void rng_words(uint32_t out[4], const struct rng_key *key, uint64_t index);
 
-double rng_uniform(const struct rng_key *key, uint64_t index);            /* (0,1), never 0 or 1 */
-double rng_normal(const struct rng_key *key, uint64_t index);             /* N(0,1), Box-Muller */
+double rng_uniform(const struct rng_key *key, uint64_t index);             /* (0,1), never 0 or 1 */
+double rng_normal(const struct rng_key *key, uint64_t index);              /* N(0,1), Box-Muller */
 uint32_t rng_below(const struct rng_key *key, uint64_t index, uint32_t n); /* 0..n-1; n > 0 */
 
-uint64_t rng_hash(const char *text);  /* FNV-1a, for keys made from names */
+uint64_t rng_hash(const char *text); /* FNV-1a, for keys made from names */
 
 /* A cursor over one stream, for code that draws an unknown number of values (scene generation). */
 struct rng {

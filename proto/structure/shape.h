@@ -21,7 +21,8 @@ struct model_shape {
  * matrix products of one prediction: one image, max_tokens tokens, the last decoder layer's answer; the
  * contrastive heads serve training alone and are not in it. The shape has passed model_shape_check(). */
 struct model_count {
-    int64_t whole, backbones;  /* backbones: all of vision.* and text.* (matrices, biases, norms, embeddings, stem) */
+    int64_t whole,
+        backbones; /* backbones: all of vision.* and text.* (matrices, biases, norms, embeddings, stem) */
     int64_t backbone_matrices; /* MSA and FFN weights of the two backbones, without biases */
     int64_t macs;
 };

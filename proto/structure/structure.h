@@ -34,12 +34,12 @@ struct site {
     char name[SITE_NAME_MAX]; /* "vision.3.msa", "text.0.ffn": as the parameters are named */
     enum side side;
     enum part part;
-    int layer;       /* 0-based within its side */
-    int groups;      /* N */
-    int first;       /* index of its first group among all groups of the frame */
-    int64_t cost;    /* matrix weights a group: MSA 4*C*e, FFN 2*C */
-    int64_t bias;    /* biases a group: MSA 3*e, FFN 1; never shared, dropped with m */
-    int source;      /* site it may take groups from, or -1 */
+    int layer;             /* 0-based within its side */
+    int groups;            /* N */
+    int first;             /* index of its first group among all groups of the frame */
+    int64_t cost;          /* matrix weights a group: MSA 4*C*e, FFN 2*C */
+    int64_t bias;          /* biases a group: MSA 3*e, FFN 1; never shared, dropped with m */
+    int source;            /* site it may take groups from, or -1 */
     const char *no_source; /* why not (static text), NULL where source >= 0 */
 };
 
@@ -57,11 +57,11 @@ struct frame_options {
 
 struct frame {
     int nsites, ngroups;
-    struct site *site;       /* owned */
+    struct site *site; /* owned */
     struct side_shape shape[2];
     struct frame_options options;
-    int64_t total;           /* parameters of the dense model, P(1,0) */
-    int64_t backbones;       /* of them, in the two backbones (matrices, biases, norms, embeddings) */
+    int64_t total;     /* parameters of the dense model, P(1,0) */
+    int64_t backbones; /* of them, in the two backbones (matrices, biases, norms, embeddings) */
 };
 
 /* total, backbones: parameter counts of the dense model. ST_INVALID for impossible shapes, ST_LIMIT for sizes
@@ -70,7 +70,7 @@ struct frame {
 enum status frame_create(struct frame **ret_frame, const struct side_shape *vision,
                          const struct side_shape *text, const struct frame_options *options,
                          int64_t total, int64_t backbones, struct err *err);
-void frame_destroy(struct frame *f); /* NULL allowed */
+void frame_destroy(struct frame *f);                     /* NULL allowed */
 int frame_find(const struct frame *f, const char *name); /* site index or -1 */
 bool frame_equal(const struct frame *a, const struct frame *b);
 
@@ -95,11 +95,11 @@ void structure_needed(const struct structure *st, uint8_t *ret_needed /* ngroups
 void structure_stored(const struct structure *st, uint8_t *ret_stored /* ngroups */);
 
 struct structure_count {
-    int64_t whole, backbones;      /* stored parameters, each unique row once */
+    int64_t whole, backbones; /* stored parameters, each unique row once */
     int64_t dense_whole, dense_backbones;
-    double kept;                   /* whole / dense_whole */
-    int groups, pruned;            /* m = 0 */
-    int text_groups, shared;       /* m = 1 and s = 1 */
+    double kept;             /* whole / dense_whole */
+    int groups, pruned;      /* m = 0 */
+    int text_groups, shared; /* m = 1 and s = 1 */
 };
 void structure_count(const struct structure *st, struct structure_count *ret_count);
 
@@ -115,8 +115,9 @@ int64_t frame_smallest(const struct frame *f);
  * group (score_s ignored where a site has no source). One global threshold by bisection to the largest
  * P <= target_params, at least one group of every site kept. ret_st is overwritten.
  * ST_INVALID if target_params < frame_smallest(). */
-enum status structure_bisect(struct structure *ret_st, const double *score_m, const double *score_own,
-                             int64_t target_params, double *ret_threshold, struct err *err);
+enum status structure_bisect(struct structure *ret_st, const double *score_m,
+                             const double *score_own, int64_t target_params, double *ret_threshold,
+                             struct err *err);
 
 /* Differences as counts of bits; both on the same frame. */
 struct structure_diff {
@@ -128,8 +129,8 @@ void structure_diff(const struct structure *from, const struct structure *to,
 /* docs/spec/structure.md: one JSON object with the frame's shapes and options and a string of 0/1 a site.
  * Reading builds the frame too; the structure borrows it: destroy the structure first. */
 void structure_write_json(const struct structure *st, struct buf *out);
-enum status structure_read_json(struct frame **ret_frame, struct structure **ret_st, const char *text,
-                                size_t len, struct err *err);
+enum status structure_read_json(struct frame **ret_frame, struct structure **ret_st,
+                                const char *text, size_t len, struct err *err);
 
 /* The map of kept / shared / pruned groups of every layer. Text: at most `columns` wide, a row a site,
  * colour by ANSI codes when `colour`. SVG: a stand-alone document. */

@@ -110,7 +110,7 @@ static void json_says_where(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(err_keeps_values),      cmocka_unit_test(buf_stops_at_its_maximum),
+        cmocka_unit_test(err_keeps_values),       cmocka_unit_test(buf_stops_at_its_maximum),
         cmocka_unit_test(rng_is_a_pure_function), cmocka_unit_test(file_write_is_atomic),
         cmocka_unit_test(json_says_where),
     };

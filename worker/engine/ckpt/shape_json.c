@@ -7,9 +7,10 @@
 
 #define SHAPE_FIELDS(X)                                                                            \
     X(image)                                                                                       \
-    X(patch) X(width) X(heads) X(ffn) X(vision_layers) X(text_layers) X(fusion_width)              \
-        X(fusion_heads) X(fusion_ffn) X(encoder_layers) X(decoder_layers) X(queries) X(slots)      \
-            X(max_tokens) X(contrast) X(vocabulary)
+    X(patch)                                                                                       \
+    X(width) X(heads) X(ffn) X(vision_layers) X(text_layers) X(fusion_width) X(fusion_heads)       \
+        X(fusion_ffn) X(encoder_layers) X(decoder_layers) X(queries) X(slots) X(max_tokens)        \
+            X(contrast) X(vocabulary)
 
 void shape_write_json(const struct model_shape *shape, struct buf *out)
 {
