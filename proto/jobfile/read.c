@@ -64,6 +64,9 @@ static void syntax_error(struct reader *r)
  * reported here and otherwise ignored. */
 static bool next_event(struct reader *r, yaml_event_t *e)
 {
+    /* Nobody reads the two hundred and first fault, and each costs a search for the nearest key. */
+    if (r->p->findings->n == JOBFILE_MAX_FINDINGS)
+        r->stop = r->p->broken = r->p->findings->truncated = true;
     if (r->stop || !yaml_parser_parse(&r->yaml, e)) {
         if (!r->stop)
             syntax_error(r);

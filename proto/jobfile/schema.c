@@ -100,11 +100,13 @@ static int edit_distance(const char *a, const char *b)
 
 /* Twice the edits; a key that was only put into another section counts as one edit and a half, so
  * that a slip of the finger in the section's own name wins. */
-static int key_distance(const char *path, const char *candidate)
+static int key_distance(const char *path, const char *candidate, int best)
 {
-    int d = 2 * edit_distance(path, candidate);
     const char *a = strrchr(path, '.'), *b = strrchr(candidate, '.');
     bool same_leaf = !strcmp(a ? a + 1 : path, b ? b + 1 : candidate);
+    int longer = abs((int)strlen(path) - (int)strlen(candidate));
+    /* Most candidates are ruled out by their length alone. */
+    int d = 2 * longer >= best ? best : 2 * edit_distance(path, candidate);
     return same_leaf && d > 3 ? 3 : d;
 }
 
@@ -121,7 +123,7 @@ bool schema_nearest(const char *path, char ret_key[JOBFILE_KEY_MAX])
         char candidate[JOBFILE_KEY_MAX];
         snprintf(candidate, sizeof candidate, "%s", schema_keys[i].key);
         for (char *dot = candidate; dot;) {
-            int d = key_distance(path, candidate);
+            int d = key_distance(path, candidate, best);
             if (d < best) {
                 best = d;
                 found = true;
