@@ -1,14 +1,12 @@
-/* test_shaperef.c - the made set: what it says is true, its boxes are its pixels, its bytes are its seed.
- *
- * Truth is judged by a second reading that shares nothing with the solver: the words of an expression are
- * parsed here and evaluated as sets of objects, once with the margin and once without.
- */
+/* test_shaperef.c - the made set: what it says is true (judged by reading.h), its boxes are its pixels,
+ * its bytes follow from its seed. */
 #include "base/buf.h"
 #include "base/file.h"
 #include "engine/data/dataset.h"
 #include "engine/data/shaperef/draw.h"
 #include "engine/data/shaperef/expression.h"
 #include "engine/data/tokenizer.h"
+#include "reading.h"
 #include "scratch.h"
 
 #include <math.h>
@@ -21,160 +19,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-/* ---- the second reading ----------------------------------------------------------------------------------- */
-
-#define WORDS 64
-
-struct reading {
-    const struct scene *s;
-    char text[PHRASE_MAX];
-    char *word[WORDS + 1]; /* NULL-terminated */
-    int n, at;
-    double least; /* how far "left of" must be: 0+ or the margin */
-};
-
-static bool next_is(const struct reading *r, const char *word)
-{
-    return r->at < r->n && !strcmp(r->word[r->at], word);
-}
-
-static bool accept(struct reading *r, const char *word)
-{
-    bool yes = next_is(r, word);
-    r->at += yes;
-    return yes;
-}
-
-/* Which attribute a word is a value of; -1: none. */
-static int attribute_of(const char *word, int *ret_value)
-{
-    for (int k = 0; k < ATTRIBUTES; k++)
-        for (int v = 0; v < attribute_values[k]; v++)
-            if (!strcmp(attribute_word[k][v], word)) {
-                *ret_value = v;
-                return k;
-            }
-    return -1;
-}
-
-static double middle(const struct thing *t, bool vertical)
-{
-    return vertical ? (t->y0 + t->y1) / 2.0 : (t->x0 + t->x1) / 2.0;
-}
-
-static unsigned noun_phrase(struct reading *r); /* a set of objects, bit i = object i */
-
-static int only(unsigned set)
-{
-    for (int i = 0; i < 32; i++)
-        if (set == 1u << i)
-            return i;
-    return -1;
-}
-
-static unsigned keep_nth(const struct reading *r, unsigned set, int nth, const char *side)
-{
-    bool vertical = !strcmp(side, "top") || !strcmp(side, "bottom");
-    double sign = !strcmp(side, "right") || !strcmp(side, "bottom") ? -1 : 1;
-    for (int i = 0; i < r->s->n; i++) {
-        int before = 0;
-        for (int k = 0; k < r->s->n; k++)
-            before += (set >> k & 1) && sign * middle(&r->s->thing[k], vertical) <
-                                            sign * middle(&r->s->thing[i], vertical);
-        if ((set >> i & 1) && before == nth)
-            return 1u << i;
-    }
-    return 0;
-}
-
-static unsigned keep_related(const struct reading *r, unsigned set, bool vertical, double sign,
-                             int anchor)
-{
-    unsigned kept = 0;
-    for (int i = 0; i < r->s->n && anchor >= 0; i++) {
-        double d =
-            sign * (middle(&r->s->thing[anchor], vertical) - middle(&r->s->thing[i], vertical));
-        if ((set >> i & 1) && i != anchor && d > 0 && d >= r->least)
-            kept |= 1u << i;
-    }
-    return kept;
-}
-
-static unsigned keep_sized(const struct reading *r, unsigned set, int sign, int anchor)
-{
-    unsigned kept = 0;
-    for (int i = 0; i < r->s->n && anchor >= 0; i++)
-        if ((set >> i & 1) && sign * (r->s->thing[i].value[0] - r->s->thing[anchor].value[0]) > 0)
-            kept |= 1u << i;
-    return kept;
-}
-
-static unsigned drop_value(const struct reading *r, unsigned set, const char *word)
-{
-    int value = -1, k = attribute_of(word, &value);
-    assert_true(k >= 0);
-    for (int i = 0; i < r->s->n; i++)
-        if (r->s->thing[i].value[k] == value)
-            set &= ~(1u << i);
-    return set;
-}
-
-/* What may follow the noun. */
-static unsigned tail(struct reading *r, unsigned set)
-{
-    if (accept(r, "that")) {
-        assert_true(accept(r, "is"));
-        if (accept(r, "not"))
-            return drop_value(r, set, r->word[r->at++]);
-    }
-    if (accept(r, "smaller") || next_is(r, "bigger")) {
-        int sign = accept(r, "bigger") ? 1 : -1;
-        assert_true(accept(r, "than"));
-        return keep_sized(r, set, sign, only(noun_phrase(r)));
-    }
-    bool left = accept(r, "left"), right = !left && accept(r, "right");
-    bool above = accept(r, "above"), below = accept(r, "below");
-    if (!(left || right || above || below))
-        return set;
-    assert_true(above || below || accept(r, "of"));
-    return keep_related(r, set, above || below, left || above ? 1 : -1, only(noun_phrase(r)));
-}
-
-static unsigned noun_phrase(struct reading *r)
-{
-    int nth = -1, value = 0;
-    unsigned set = (1u << r->s->n) - 1;
-    assert_true(accept(r, "the"));
-    for (int i = 0; i < ORDINALS; i++)
-        if (accept(r, ordinal_word[i]))
-            nth = i;
-    for (int k = -1; k != ATTR_SHAPE; r->at++) {
-        assert_true(r->at < r->n);
-        k = attribute_of(r->word[r->at], &value);
-        assert_true(k >= 0);
-        for (int i = 0; i < r->s->n; i++)
-            if (r->s->thing[i].value[k] != value)
-                set &= ~(1u << i);
-    }
-    if (nth >= 0) {
-        assert_true(accept(r, "from") && accept(r, "the"));
-        return keep_nth(r, set, nth, r->word[r->at++]);
-    }
-    return tail(r, set);
-}
-
-static unsigned read_expression(const struct scene *s, const char *text, double least)
-{
-    struct reading r = {.s = s, .least = least};
-    char *rest = NULL;
-    snprintf(r.text, sizeof r.text, "%s", text);
-    for (char *w = strtok_r(r.text, " ", &rest); w; w = strtok_r(NULL, " ", &rest))
-        r.word[r.n++] = w;
-    unsigned set = noun_phrase(&r);
-    assert_int_equal(r.at, r.n); /* every word was understood */
-    return set;
-}
 
 /* ---- scenes and expressions ------------------------------------------------------------------------------- */
 
@@ -207,7 +51,7 @@ static void each_expression_is_true_of_one_object(void **state)
             if (!expression_draw(&s, (enum shaperef_family)f, &rng, &e, &target))
                 continue;
             expression_text(&e, text, &head);
-            unsigned loose = read_expression(&s, text, 0), strict = read_expression(&s, text, 4);
+            unsigned loose = reading_of(&s, text, 0), strict = reading_of(&s, text, 4);
             if (loose != 1u << target || strict != loose)
                 fail_msg("scene %d: '%s' is meant for %d, read as %x and %x", (int)k, text, target,
                          loose, strict);
@@ -246,10 +90,10 @@ static void the_solver_refuses_what_is_not_true_of_one(void **state)
                     struct span head;
                     int target = expression_solve(&s, &e);
                     expression_text(&e, text, &head);
-                    unsigned loose = read_expression(&s, text, 0);
-                    unsigned strict = read_expression(&s, text, 4);
-                    bool one = loose == strict && only(loose) >= 0;
-                    if (target >= 0 && (!one || only(loose) != target))
+                    unsigned loose = reading_of(&s, text, 0);
+                    unsigned strict = reading_of(&s, text, 4);
+                    bool one = loose == strict && reading_only(loose) >= 0;
+                    if (target >= 0 && (!one || reading_only(loose) != target))
                         fail_msg("'%s': solved as %d, read as %x", text, target, loose);
                     used += target >= 0;
                     refused += target < 0;
@@ -408,7 +252,7 @@ static void check_tokens(const struct tokenizer *t, const struct record *r)
         int value, last = -1;
         snprintf(phrase, sizeof phrase, "%.*s", span->end - span->begin, r->caption + span->begin);
         for (char *w = strtok_r(phrase, " ", &rest); w; w = strtok_r(NULL, " ", &rest)) {
-            int k = attribute_of(w, &value);
+            int k = reading_attribute(w, &value);
             assert_true(k > last);
             last = k;
         }

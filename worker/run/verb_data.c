@@ -50,9 +50,9 @@ static int fail(const struct err *err)
     return status_exit_code(err->code);
 }
 
-static int misuse(const char *what)
+static int misuse(const char *what, const char *where)
 {
-    fprintf(stderr, "data: %s; see data --help\n", what);
+    fprintf(stderr, "data: %s%s%s; see data --help\n", what, where ? ": " : "", where ? where : "");
     return status_exit_code(ST_INVALID);
 }
 
@@ -197,7 +197,7 @@ static enum status make_option(struct shaperef_config *cfg, const char **out, in
         cfg->progress = NULL;
         return ST_OK;
     default:
-        return err_set(err, ST_INVALID, "unknown option or missing value; see data --help");
+        return err_set(err, ST_INTERNAL, "option %d has no case", option);
     }
 }
 
@@ -210,13 +210,16 @@ static int make_shaperef(int argc, char **argv)
     cfg.progress = print_progress;
     optind = 1;
     opterr = 0;
-    for (int o; (o = getopt_long(argc, argv, "", make_options, NULL)) != -1;)
+    for (int o; (o = getopt_long(argc, argv, "", make_options, NULL)) != -1;) {
+        if (o == '?')
+            return misuse("unknown option or missing value", argv[optind - 1]);
         if (make_option(&cfg, &out, o, optarg, &err) != ST_OK)
             return fail(&err);
+    }
     if (optind < argc)
-        return misuse("make shaperef takes options only");
+        return misuse("make shaperef takes options only", argv[optind]);
     if (!out)
-        return misuse("make shaperef needs --out DIR");
+        return misuse("make shaperef needs --out DIR", NULL);
     if (shaperef_make(&cfg, out, &err) != ST_OK)
         return fail(&err);
     return 0;
@@ -297,12 +300,12 @@ static int check_file(int argc, char **argv)
         else if (o == 'r')
             c.rec = true;
         else if (o != 'm')
-            return misuse("unknown option or missing value");
+            return misuse("unknown option or missing value", argv[optind - 1]);
         else if (parse_int(&c.max_tokens, "max-tokens", optarg, &err) != ST_OK)
             return fail(&err);
     }
     if (argc - optind != 1)
-        return misuse("check needs one annotation file");
+        return misuse("check needs one annotation file", NULL);
     c.path = argv[optind];
     return check_set(&c, &err) == ST_OK ? 0 : fail(&err);
 }
