@@ -69,8 +69,10 @@ static void check_one(struct check *c)
         return;
     for (size_t i = 0; i < c->n_overrides; i++)
         over[i] = (struct jobfile_override){c->overrides[i]->key, c->overrides[i]->value};
-    c->st = jobfile_parse(&c->job, (const char *)c->job_file.data, c->job_file.len, c->folder, over,
-                          (int)c->n_overrides, true, &c->findings, &c->err);
+    /* An empty field has no bytes to point at. */
+    const char *text = c->job_file.len ? (const char *)c->job_file.data : "";
+    c->st = jobfile_parse(&c->job, text, c->job_file.len, c->folder, over, (int)c->n_overrides,
+                          true, &c->findings, &c->err);
     if (c->st == ST_OK)
         c->st = jobfile_plan(c->job, &c->plan, &c->err);
 }
