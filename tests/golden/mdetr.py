@@ -18,6 +18,7 @@ import torch_mdetr as tm  # noqa: E402
 
 SEED = 20240607
 PAD = 1  # its id in the vocabulary: the word of a patch without an object
+DENSE = 0.7  # weight of the dense auxiliary losses
 MICRO = dict(image=32, patch=8, stem="conv", channels=16, heads=2, ffn=24, vision_layers=2, text_layers=2, fusion=16,
              fusion_heads=2, fusion_ffn=24, encoder_layers=1, decoder_layers=2, queries=5, slots=12, max_text=12,
              contrast=8, vocab=20, dropout=0.0)
@@ -95,31 +96,84 @@ def grounding(model, c):
     return result, grads(model, total)
 
 
-def warmup_target(cfg, c):
-    """Section 6 in the slowest words: loops over patches and boxes."""
-    side, p = cfg["image"] // cfg["patch"], cfg["patch"]
-    target = np.zeros((len(c["boxes"]), side * side, cfg["vocab"]))
-    box = np.full((len(c["boxes"]), side * side, 4), np.nan)
-    start = np.cumsum([0, *c["boxes"]])
-    for b, (h, w) in enumerate(c["valid"]):
-        for i in range(side * side):
-            y, x = (i // side + .5) * p / h, (i % side + .5) * p / w
-            holds = [g for g in range(start[b], start[b + 1]) if c["positive"][g].any()
-                     and abs(x - c["box"][g, 0]) <= c["box"][g, 2] / 2 and abs(y - c["box"][g, 1]) <= c["box"][g, 3] / 2]
-            if not holds:
-                target[b, i, PAD] = 1
-                continue
-            best = min(holds, key=lambda g: c["box"][g, 2] * c["box"][g, 3])
-            box[b, i] = c["box"][best]
-            words = c["token"][b][c["positive"][best] > 0]
-            for word in words:
-                target[b, i, word] += 1 / len(words)
-    return torch.tensor(target), torch.tensor(box)
+def patch_box(cfg, c, b, i):
+    """The box that patch i of sample b shows (section 6), None, or "pad" beyond the real image."""
+    side, p, (h, w) = cfg["image"] // cfg["patch"], cfg["patch"], c["valid"][b]
+    row, col = i // side, i % side
+    if row * p >= h or col * p >= w:
+        return "pad"
+    y, x, box = (row + .5) * p / h, (col + .5) * p / w, c["box"]
+    holds = [g for g in boxes_of(c, b) if c["positive"][g].any()
+             and abs(x - box[g, 0]) <= box[g, 2] / 2 and abs(y - box[g, 1]) <= box[g, 3] / 2]
+    return min(holds, key=lambda g: box[g, 2] * box[g, 3]) if holds else None
+
+
+def token_box(c, b, i):
+    if not c["token_mask"][b, i]:
+        return "pad"
+    return next((g for g in boxes_of(c, b) if c["positive"][g, i]), None)
+
+
+def boxes_of(c, b):
+    start = int(c["boxes"][:b].sum())
+    return range(start, start + c["boxes"][b])
+
+
+def row_targets(c, which, nothing):
+    """Section 5a: (target, weight) from which[b][i], the box of row i, None, or "pad"."""
+    n, rows, slots = len(which), len(which[0]), c["slots"]
+    target, weight = np.zeros((n, rows, slots)), np.zeros((n, rows))
+    for b in range(n):
+        for i, g in enumerate(which[b]):
+            same = sum(k == g for k in which[b])
+            if g is None:
+                target[b, i, slots - 1] = 1
+                weight[b, i] = nothing * c["boxes"][b] / same
+            elif g != "pad":
+                tokens = np.flatnonzero(c["positive"][g][:slots - 1])
+                target[b, i, tokens] = 1 / len(tokens)
+                weight[b, i] = 1 / same
+    return torch.tensor(target), torch.tensor(weight)
+
+
+def rows_of(cfg, c):
+    """Which box every patch and every token names."""
+    n, patches = len(c["boxes"]), (cfg["image"] // cfg["patch"]) ** 2
+    return ([[patch_box(cfg, c, b, i) for i in range(patches)] for b in range(n)],
+            [[token_box(c, b, i) for i in range(c["token"].shape[1])] for b in range(n)])
+
+
+def patch_targets(cfg, c, which):
+    """Words [B,N,V] and boxes [B,N,4] of the patches."""
+    words = np.zeros((len(which), len(which[0]), cfg["vocab"]))
+    box = np.full((len(which), len(which[0]), 4), np.nan)
+    for b, row in enumerate(which):
+        for i, g in enumerate(row):
+            if g is None:
+                words[b, i, PAD] = 1
+            elif g != "pad":
+                box[b, i] = c["box"][g]
+                phrase = c["token"][b][c["positive"][g] > 0]
+                for word in phrase:
+                    words[b, i, word] += 1 / len(phrase)
+    return torch.tensor(words), torch.tensor(box)
+
+
+def dense(model, cfg, c):
+    t = tensors(c)
+    outs = model(t["image"], t["tokens"], t["text_mask"], t["image_mask"])
+    patch, token = rows_of(cfg, c)
+    extra = tm.dense_loss(model, outs[-1]["memory"], row_targets(c, patch, 1), row_targets(c, token, .5),
+                          patch_targets(cfg, c, patch)[1], int(c["boxes"].sum()))
+    total = tm.losses(outs, t["boxes"], t["positive"], t["count"])[0] + DENSE * extra
+    return {"loss": [float(total), float(extra)]}, grads(model, total)
 
 
 def warmup(model, cfg, c):
     t = tensors(c)
-    loss, terms = tm.warmup_loss(model, t["image"], *warmup_target(cfg, c), t["image_mask"])
+    patch, token = rows_of(cfg, c)
+    loss, terms = tm.warmup_loss(model, t["image"], *patch_targets(cfg, c, patch), t["tokens"], t["text_mask"],
+                                 row_targets(c, token, .5), int(c["boxes"].sum()), t["image_mask"])
     return {"loss": [float(loss), *(float(v) for v in terms.values())]}, grads(model, loss)
 
 
@@ -157,6 +211,8 @@ def write(path, cfg, cases, rng):
             answers = {"grounding": grounding(model, c)}
             if name == "padded":
                 answers["warmup"] = warmup(model, cfg, c)
+            if name == "padded" and cfg["stem"] == "conv":
+                answers["dense"] = dense(model, cfg, c)
             put_case(out, name, c, answers)
 
 

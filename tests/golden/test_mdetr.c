@@ -238,19 +238,27 @@ static void check_predictions(struct fixture *f, const char *name)
     free(our_box);
 }
 
-static void check_grounding(struct fixture *f, const char *name)
+/* Reads the case's batch, which the caller frees, and leaves the gradients in the table. */
+static void run_loss(struct fixture *f, const char *name,
+                     struct tensor *(*loss)(struct ctx *, struct model *, const struct batch *,
+                                            struct model_losses *),
+                     struct model_losses *ret)
 {
-    char prefix[64];
     struct err err;
-    struct model_losses losses;
     struct ctx_config cfg = {.train = true, .record = true};
     read_batch(f, name);
     params_zero_grads(model_params(f->model));
     ctx_begin(f->cx, &cfg);
-    struct tensor *loss = model_loss(f->cx, f->model, &f->batch, &losses);
-    ctx_backward(f->cx, loss);
+    ctx_backward(f->cx, loss(f->cx, f->model, &f->batch, ret));
     if (ctx_finish(f->cx, &err) != ST_OK)
         fail_msg("%s", err.text);
+}
+
+static void check_grounding(struct fixture *f, const char *name)
+{
+    char prefix[64];
+    struct model_losses losses;
+    run_loss(f, name, model_loss, &losses);
     check_losses(f, name, &losses);
     snprintf(prefix, sizeof prefix, "%s/grounding", name);
     compare_gradients(f, prefix);
@@ -258,28 +266,37 @@ static void check_grounding(struct fixture *f, const char *name)
     free_batch(&f->batch);
 }
 
-static void check_warmup(struct fixture *f, const char *name)
+/* Another loss of the same model: its scalars, in the order of ours, and all gradients. */
+static void check_loss(struct fixture *f, const char *prefix, const struct model_losses *l,
+                       int terms)
 {
-    char prefix[64];
-    struct err err;
-    struct model_losses losses;
-    struct ctx_config cfg = {.train = true, .record = true};
-    read_batch(f, name);
-    params_zero_grads(model_params(f->model));
-    ctx_begin(f->cx, &cfg);
-    struct tensor *loss = model_warmup_loss(f->cx, f->model, &f->batch, &losses);
-    ctx_backward(f->cx, loss);
-    if (ctx_finish(f->cx, &err) != ST_OK)
-        fail_msg("%s", err.text);
-    const struct golden_array *want = golden_get(&f->golden, name, "warmup/loss");
-    const double ours[] = {losses.total, losses.ce, losses.bbox, losses.giou};
-    for (int i = 0; i < 4; i++)
-        near("warm-up loss", ours[i], golden_at(want, i), fmax(1, fabs(golden_at(want, i))),
-             value_tolerance);
-    snprintf(prefix, sizeof prefix, "%s/warmup", name);
+    const double warmup[] = {l->total, l->ce, l->bbox, l->giou, l->dense},
+                 dense[] = {l->total, l->dense};
+    const struct golden_array *want = golden_get(&f->golden, prefix, "loss");
+    assert_int_equal(want->size, terms);
+    for (int i = 0; i < terms; i++)
+        near(prefix, terms == 2 ? dense[i] : warmup[i], golden_at(want, i),
+             fmax(1, fabs(golden_at(want, i))), value_tolerance);
     compare_gradients(f, prefix);
-    compare_warmup_gradient(f, prefix, "warmup.w", "grad/warmup.weight");
-    compare_warmup_gradient(f, prefix, "warmup.box.w", "grad/warmup.box.weight");
+}
+
+static void check_dense(struct fixture *f)
+{
+    struct model_losses losses;
+    model_use_dense(f->model, 0.7);
+    run_loss(f, "padded", model_loss, &losses);
+    check_loss(f, "padded/dense", &losses, 2);
+    model_use_dense(f->model, 0);
+    free_batch(&f->batch);
+}
+
+static void check_warmup(struct fixture *f)
+{
+    struct model_losses losses;
+    run_loss(f, "padded", model_warmup_loss, &losses);
+    check_loss(f, "padded/warmup", &losses, 5);
+    compare_warmup_gradient(f, "padded/warmup", "warmup.w", "grad/warmup.weight");
+    compare_warmup_gradient(f, "padded/warmup", "warmup.box.w", "grad/warmup.box.weight");
     free_batch(&f->batch);
 }
 
@@ -302,15 +319,24 @@ static void patch_stem_agrees(void **state)
     close_fixture(&f);
 }
 
+static void dense_losses_agree(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, "mdetr_conv.golden");
+    check_dense(&f);
+    close_fixture(&f);
+}
+
 static void warmup_agrees(void **state)
 {
     (void)state;
     struct fixture f;
     open_fixture(&f, "mdetr_conv.golden");
-    check_warmup(&f, "padded");
+    check_warmup(&f);
     close_fixture(&f);
     open_fixture(&f, "mdetr_patch.golden");
-    check_warmup(&f, "padded");
+    check_warmup(&f);
     close_fixture(&f);
 }
 
@@ -319,6 +345,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conv_stem_agrees),
         cmocka_unit_test(patch_stem_agrees),
+        cmocka_unit_test(dense_losses_agree),
         cmocka_unit_test(warmup_agrees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

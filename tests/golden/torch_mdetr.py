@@ -294,12 +294,16 @@ class Mdetr(nn.Module):
             bias = key_bias(patches.flatten(1))
         return body(image, bias), patches
 
+    def text_features(self, tokens, text_mask):
+        tr = self.transformer
+        y = tr.text_encoder(tokens, key_bias(text_mask))
+        return F.dropout(tr.resizer.layer_norm(tr.resizer.fc(y)), self.cfg["dropout"], self.training)
+
     def forward(self, image, tokens, text_mask, image_mask=None):
         tr, cfg = self.transformer, self.cfg
         x, patches = self.vision_features(image, image_mask)
         x = F.linear(x, self.input_proj.weight.flatten(1), self.input_proj.bias)
-        y = tr.text_encoder(tokens, key_bias(text_mask))
-        y = F.dropout(tr.resizer.layer_norm(tr.resizer.fc(y)), cfg["dropout"], self.training)
+        y = self.text_features(tokens, text_mask)
         n = x.shape[1]
         if image_mask is None:
             if not hasattr(self, "_pos"):
@@ -319,7 +323,7 @@ class Mdetr(nn.Module):
             t = layer(t, query, memory, keys, bias)
             layers.append(tr.decoder.norm(t))
         text = F.normalize(self.contrastive_align_projection_text(memory[:, n:]), dim=-1, eps=1e-12)
-        return [dict(logits=self.class_embed(hs), boxes=self.bbox_embed(hs), hs=hs, contrast_text=text,
+        return [dict(logits=self.class_embed(hs), boxes=self.bbox_embed(hs), hs=hs, memory=memory, contrast_text=text,
                      contrast_image=F.normalize(self.contrastive_align_projection_image(hs), dim=-1, eps=1e-12))
                 for hs in layers]
 
@@ -391,16 +395,35 @@ def losses(outs, boxes, positive, count, weights=WEIGHTS):
     return total, terms
 
 
-def warmup_loss(model, image, target, target_box, image_mask=None):
-    """Section 6: target [B,N,V], each row's mass 1; target_box [B,N,4], NaN where a patch shows no object."""
+def rows_loss(logits, target, weight):
+    """logits and target [B,R,S], weight [B,R]: weighted soft-target cross entropy, summed."""
+    return -(weight * (target * logits.log_softmax(-1)).sum(-1)).sum()
+
+
+def shown_boxes(box, target):
+    """(5 L1 + 2 (1 - GIoU)) summed over the rows whose target is not NaN; both [B,N,4]."""
+    shown = ~target[..., 0].isnan()
+    box, target = box[shown], target[shown]
+    return (box - target).abs().sum(), (1 - iou_giou(box, target)[1]).sum()
+
+
+def dense_loss(model, memory, image, text, boxes, num):
+    """Section 5a. image and text: (target, weight) of the rows; boxes [B,N,4], NaN where a patch shows no object."""
+    n = boxes.shape[1]
+    bbox, giou = shown_boxes(model.bbox_embed(memory[:, :n]), boxes)
+    words = rows_loss(model.class_embed(memory[:, :n]), *image) / num
+    return (words + (5 * bbox + 2 * giou) / (num * n ** 0.5)
+            + 0.5 * rows_loss(model.class_embed(memory[:, n:]), *text) / num)
+
+
+def warmup_loss(model, image, words, boxes, tokens, text_mask, text, num, image_mask=None):
+    """Section 6. words [B,N,V], each row's mass 1; boxes as in dense_loss; text (target, weight) of the text rows."""
     x, patches = model.vision_features(image, image_mask)
     real = patches.flatten(1)
-    words = (-(target * model.warmup(x).log_softmax(-1)).sum(-1) * real).sum()
-    shown = real & ~target_box[..., 0].isnan()
-    box, true = model.warmup.box(x).sigmoid()[shown], target_box[shown]
-    bbox, giou = (box - true).abs().sum(), (1 - iou_giou(box, true)[1]).sum()
-    ce, bbox, giou = (v / real.numel() for v in (words, bbox, giou))
-    return ce + 5 * bbox + 2 * giou, dict(ce=ce, bbox=bbox, giou=giou)
+    ce = rows_loss(model.warmup(x), words, real.to(x.dtype))
+    ce, bbox, giou = (v / real.numel() for v in (ce, *shown_boxes(model.warmup.box(x).sigmoid(), boxes)))
+    rows = rows_loss(model.class_embed(model.text_features(tokens, text_mask)), *text) / num
+    return 4 * ce + 5 * bbox + 2 * giou + rows, dict(ce=ce, bbox=bbox, giou=giou, dense=rows)
 
 
 @torch.no_grad()

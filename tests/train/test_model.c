@@ -273,37 +273,56 @@ static void padding_does_not_matter(void **state)
     fixture_close(&f);
 }
 
-/* Two halves with the whole batch's norm_boxes add up to it, dropout included: ranks and
- * micro-batches. */
+typedef struct tensor *loss_fn(struct ctx *cx, struct model *m, const struct batch *batch,
+                               struct model_losses *ret);
+
+/* Adds the gradients of a share to the table; returns the loss. */
+static double share(struct model_fixture *f, const struct batch *b, loss_fn *loss)
+{
+    struct err err;
+    struct model_losses losses;
+    struct ctx_config cfg = {.train = true, .record = true, .seed = 7, .sample0 = b->sample0};
+    ctx_begin(f->cx, &cfg);
+    ctx_backward(f->cx, loss(f->cx, f->model, b, &losses));
+    fixture_ok(ctx_finish(f->cx, &err), &err);
+    return losses.total;
+}
+
+static void check_halves(struct model_fixture *f, const struct batch *b, loss_fn *loss)
+{
+    struct params *p = model_params(f->model);
+    struct batch half;
+    int64_t n = params_size(p);
+    real *grads = malloc((size_t)n * sizeof *grads);
+    params_zero_grads(p);
+    double whole = share(f, b, loss), parts = 0;
+    memcpy(grads, params_grads(p), (size_t)n * sizeof *grads);
+    params_zero_grads(p);
+    for (int i = 0; i < 2; i++) {
+        synthetic_part(&half, b, 2 * i, 2);
+        parts += share(f, &half, loss);
+        synthetic_part_free(&half);
+    }
+    assert_true(fabs(parts - whole) < 1e-5 * whole);
+    assert_near(params_grads(p), grads, n, 2e-5, "gradient");
+    free(grads);
+}
+
+/* Two halves with the whole batch's norms add up to it, dropout included: ranks and micro-batches. */
 static void halves_add_up(void **state)
 {
     (void)state;
     struct model_shape shape = synthetic_shape();
     struct model_fixture f;
-    struct batch b, half;
-    struct err err;
-    struct model_losses whole, part;
+    struct batch b;
     shape.dropout = 0.1;
     fixture_open(&f, &shape, 5);
     synthetic_make(&b, &shape,
                    &(struct synthetic){.B = 4, .boxes = 2, .L = 10, .padded = true, .seed = 3});
-    struct params *p = model_params(f.model);
-    params_zero_grads(p);
-    fixture_ok(fixture_step(&f, &b, 9, &whole, &err), &err);
-    int64_t n = params_size(p);
-    real *grads = malloc((size_t)n * sizeof *grads);
-    memcpy(grads, params_grads(p), (size_t)n * sizeof *grads);
-    params_zero_grads(p);
-    double total = 0;
-    for (int i = 0; i < 2; i++) {
-        synthetic_part(&half, &b, 2 * i, 2);
-        fixture_ok(fixture_step(&f, &half, 9, &part, &err), &err);
-        total += part.total;
-        synthetic_part_free(&half);
-    }
-    assert_true(fabs(total - whole.total) < 1e-5 * whole.total);
-    assert_near(params_grads(p), grads, n, 2e-5, "gradient");
-    free(grads);
+    check_halves(&f, &b, model_loss);
+    model_use_dense(f.model, 0.5);
+    check_halves(&f, &b, model_loss);
+    check_halves(&f, &b, model_warmup_loss);
     synthetic_free(&b);
     fixture_close(&f);
 }
@@ -355,10 +374,62 @@ static void cosine_tells_collapse(void **state)
     (void)state;
     const real alike[2 * 3 * 2] = {1, 2, 2, 4, 3, 6, 1, 0, 5, 0, 2, 0};
     const real apart[1 * 2 * 2] = {1, 0, 0, 3}, opposed[1 * 2 * 2] = {1, 1, -2, -2};
-    assert_true(fabs(losses_query_cosine(alike, 2, 3, 2) - 1) < 1e-6);
-    assert_true(fabs(losses_query_cosine(apart, 1, 2, 2)) < 1e-6);
-    assert_true(fabs(losses_query_cosine(opposed, 1, 2, 2) + 1) < 1e-6);
-    assert_true(losses_query_cosine(apart, 2, 1, 2) == 0);
+    const real one_zero[1 * 3 * 2] = {1, 0, 0, 0, 1, 0};
+    double work[2];
+    assert_true(fabs(losses_query_cosine(alike, 2, 3, 2, work) - 1) < 1e-6);
+    assert_true(fabs(losses_query_cosine(apart, 1, 2, 2, work)) < 1e-6);
+    assert_true(fabs(losses_query_cosine(opposed, 1, 2, 2, work) + 1) < 1e-6);
+    assert_true(fabs(losses_query_cosine(one_zero, 1, 3, 2, work) - 1.0 / 3) < 1e-6);
+    assert_true(losses_query_cosine(apart, 2, 1, 2, work) == 0);
+}
+
+/* Freezing a group stops its gradient and changes no other. */
+static void frozen_groups_get_no_gradient(void **state)
+{
+    (void)state;
+    struct model_shape shape = synthetic_shape();
+    struct model_fixture f;
+    struct batch b;
+    struct err err;
+    struct model_losses losses;
+    fixture_open(&f, &shape, 5);
+    synthetic_make(&b, &shape, &(struct synthetic){.B = 2, .boxes = 2, .L = 10, .seed = 3});
+    struct params *p = model_params(f.model);
+    int64_t n = params_size(p);
+    real *grads = malloc((size_t)n * sizeof *grads);
+    fixture_ok(fixture_step(&f, &b, 0, &losses, &err), &err);
+    memcpy(grads, params_grads(p), (size_t)n * sizeof *grads);
+    params_zero_grads(p);
+    params_freeze(p, PARAM_TEXT, true);
+    fixture_ok(fixture_step(&f, &b, 0, &losses, &err), &err);
+    for (int i = 0; i < params_count(p); i++) {
+        const struct param *q = params_at(p, i);
+        for (int64_t k = 0; k < q->size; k++) {
+            real want = q->spec.group == PARAM_TEXT ? 0 : grads[q->offset + k];
+            assert_true(params_grads(p)[q->offset + k] == want);
+        }
+    }
+    free(grads);
+    synthetic_free(&b);
+    fixture_close(&f);
+}
+
+static void a_prediction_is_a_number(void **state)
+{
+    (void)state;
+    struct model_shape shape = synthetic_shape();
+    struct model_fixture f;
+    struct batch b;
+    struct err err;
+    real score[2 * 5] = {42}, box[2 * 5 * 4] = {42};
+    fixture_open(&f, &shape, 5);
+    synthetic_make(&b, &shape, &(struct synthetic){.B = 2, .boxes = 1, .L = 8, .seed = 3});
+    params_find(model_params(f.model), "fusion.query")->tensor.data[3] = (real)NAN;
+    assert_int_equal(model_predict(f.cx, f.model, &b, score, box, &err), ST_NUMERIC);
+    assert_non_null(strstr(err.text, "sample 0"));
+    assert_true(score[0] == 42 && box[0] == 42);
+    synthetic_free(&b);
+    fixture_close(&f);
 }
 
 /* A hardened model may have a layer without a head and one without a hidden unit: their biases
@@ -413,6 +484,8 @@ int main(void)
         cmocka_unit_test(a_step_repeats_bit_by_bit),
         cmocka_unit_test(no_boxes_is_a_loss_too),
         cmocka_unit_test(cosine_tells_collapse),
+        cmocka_unit_test(frozen_groups_get_no_gradient),
+        cmocka_unit_test(a_prediction_is_a_number),
         cmocka_unit_test(empty_sites_leave_their_bias),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,3 +123,16 @@ struct tensor *losses_image_rows(struct ctx *cx, struct scratch *s, struct tenso
     };
     return op_weighted_sum(cx, term, (const double[]){1, 5, 2}, 3);
 }
+
+struct tensor *losses_add(struct ctx *cx, struct scratch *s, struct tensor *total,
+                          struct tensor *dense, double weight, struct model_losses *ret)
+{
+    struct tensor *term[2] = {total, dense};
+    struct tensor *sum = op_weighted_sum(cx, term, (const double[]){1, weight}, 2);
+    double all = scratch_scalar(s, cx, sum), rows = scratch_scalar(s, cx, dense);
+    if (ctx_ok(cx)) {
+        ret->total = all;
+        ret->dense = rows;
+    }
+    return sum;
+}

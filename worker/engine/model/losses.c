@@ -90,6 +90,7 @@ static void report(struct ctx *cx, struct scratch *s, const struct layer_answer 
                    struct tensor *const *term, const struct tensor *total, struct model_losses *ret)
 {
     const real *hs = scratch_download(s, cx, last->hs);
+    double *work = scratch_get(s, cx, last->hs ? (size_t)last->hs->dim[2] : 0, sizeof *work);
     struct model_losses values = {
         .total = scratch_scalar(s, cx, total),
         .ce = scratch_scalar(s, cx, term[CE]),
@@ -100,7 +101,7 @@ static void report(struct ctx *cx, struct scratch *s, const struct layer_answer 
     if (!ctx_ok(cx))
         return;
     const struct tensor *h = last->hs;
-    values.query_cosine = losses_query_cosine(hs, h->dim[0], h->dim[1], h->dim[2]);
+    values.query_cosine = losses_query_cosine(hs, h->dim[0], h->dim[1], h->dim[2], work);
     *ret = values;
 }
 
@@ -121,25 +122,32 @@ struct tensor *losses_grounding(struct ctx *cx, struct scratch *s, const struct 
     return total;
 }
 
-double losses_query_cosine(const real *hs, int64_t B, int64_t Q, int64_t d)
+/* Sum over all ordered pairs i != j of cos(x_i, x_j) = |sum of unit rows|^2 - sum of |unit row|^2. */
+static double pair_cosines(const real *x, int64_t Q, int64_t d, double *sum)
+{
+    double own = 0, all = 0;
+    for (int64_t c = 0; c < d; c++)
+        sum[c] = 0;
+    for (int64_t q = 0; q < Q; q++, x += d) {
+        double length = 0;
+        for (int64_t c = 0; c < d; c++)
+            length += (double)x[c] * (double)x[c];
+        if (length > 0)
+            own += 1;
+        for (int64_t c = 0; c < d && length > 0; c++)
+            sum[c] += (double)x[c] / sqrt(length);
+    }
+    for (int64_t c = 0; c < d; c++)
+        all += sum[c] * sum[c];
+    return all - own;
+}
+
+double losses_query_cosine(const real *hs, int64_t B, int64_t Q, int64_t d, double *work)
 {
     double sum = 0;
-    for (int64_t b = 0; b < B && Q > 1; b++) {
-        double apart = 0; /* sum over pairs of cosines */
-        for (int64_t i = 1; i < Q; i++) {
-            const real *x = hs + (b * Q + i) * d;
-            for (int64_t j = 0; j < i; j++) {
-                const real *y = hs + (b * Q + j) * d;
-                double xy = 0, xx = 0, yy = 0;
-                for (int64_t c = 0; c < d; c++) {
-                    xy += (double)x[c] * y[c];
-                    xx += (double)x[c] * x[c];
-                    yy += (double)y[c] * y[c];
-                }
-                apart += xy / fmax(sqrt(xx * yy), 1e-12);
-            }
-        }
-        sum += apart / ((double)Q * (double)(Q - 1) / 2);
-    }
-    return B > 0 ? sum / (double)B : 0;
+    if (B < 1 || Q < 2)
+        return 0;
+    for (int64_t b = 0; b < B; b++)
+        sum += pair_cosines(hs + b * Q * d, Q, d, work);
+    return sum / ((double)B * (double)Q * (double)(Q - 1));
 }

@@ -1,8 +1,8 @@
 /* losses.h - the grounding losses over decoder outputs (docs/spec/model-mdetr.md 4, 5), and the
  * vision warm-up's (6).
  *
- * Every normaliser is batch->norm_boxes, the boxes of the global batch, so that the parts of ranks
- * and micro-batches add up.
+ * Normalisers are the global batch's (norm_boxes, norm_samples), never counted here, so that the parts of ranks and
+ * micro-batches add up.
  */
 #ifndef ENGINE_MODEL_LOSSES_H
 #define ENGINE_MODEL_LOSSES_H
@@ -58,8 +58,12 @@ struct tensor *losses_text_rows(struct ctx *cx, struct scratch *s, struct tensor
 struct tensor *losses_image_rows(struct ctx *cx, struct scratch *s, struct tensor *logits,
                                  struct tensor *box, const struct batch *batch, int64_t patch);
 
+/* total + weight * dense; ret->dense and ret->total take the values. */
+struct tensor *losses_add(struct ctx *cx, struct scratch *s, struct tensor *total,
+                          struct tensor *dense, double weight, struct model_losses *ret);
+
 /* Mean over images of the mean pairwise cosine of the queries' rows of hs [B,Q,d]; 0 for a single
- * query. */
-double losses_query_cosine(const real *hs, int64_t B, int64_t Q, int64_t d);
+ * query. work: d numbers. */
+double losses_query_cosine(const real *hs, int64_t B, int64_t Q, int64_t d, double *work);
 
 #endif

@@ -236,8 +236,8 @@ static struct tensor *loss(struct ctx *cx, struct model *m, const struct batch *
     struct tensor *total = losses_grounding(cx, &m->scratch, &a, batch, ret);
     if (m->dense_weight == 0)
         return total;
-    struct tensor *term[2] = {total, dense_loss(cx, m, memory, batch, &sight)};
-    return op_weighted_sum(cx, term, (const double[]){1, m->dense_weight}, 2);
+    struct tensor *dense = dense_loss(cx, m, memory, batch, &sight);
+    return losses_add(cx, &m->scratch, total, dense, m->dense_weight, ret);
 }
 
 static struct tensor *warmup_loss(struct ctx *cx, struct model *m, const struct batch *batch,
@@ -255,11 +255,10 @@ static struct tensor *warmup_loss(struct ctx *cx, struct model *m, const struct 
     struct tensor *box = op_sigmoid(cx, linear_forward(cx, &d->warmup_box, x, ACT_NONE));
     struct tensor *text =
         resizer_forward(cx, &d->resizer, read_caption(cx, d, batch, &sight), sight.shape->dropout);
-    struct tensor *term[2] = {
-        losses_warmup(cx, &m->scratch, words, box, batch, m->shape.patch, ret),
-        losses_text_rows(cx, &m->scratch, linear_forward(cx, &d->class, text, ACT_NONE), batch),
-    };
-    return op_weighted_sum(cx, term, (const double[]){1, 1}, 2);
+    struct tensor *total = losses_warmup(cx, &m->scratch, words, box, batch, m->shape.patch, ret);
+    struct tensor *rows =
+        losses_text_rows(cx, &m->scratch, linear_forward(cx, &d->class, text, ACT_NONE), batch);
+    return losses_add(cx, &m->scratch, total, rows, 1, ret);
 }
 
 /* 1 - softmax(logits)[S-1]: the probability of naming something. */
@@ -271,6 +270,17 @@ static real score_of(const real *logits, int64_t S)
     for (int64_t t = 0; t < S; t++)
         all += exp((double)logits[t] - max);
     return (real)(1 - exp((double)logits[S - 1] - max) / all);
+}
+
+static bool all_finite(struct ctx *cx, const real *x, int64_t each, int64_t B)
+{
+    for (int64_t i = 0; i < B * each; i++)
+        if (!isfinite(x[i])) {
+            ctx_fail(cx, ST_NUMERIC, "the prediction for sample %lld is not a number",
+                     (long long)(i / each));
+            return false;
+        }
+    return true;
 }
 
 static void predict(struct ctx *cx, struct model *m, const struct batch *batch, real *score,
@@ -286,7 +296,8 @@ static void predict(struct ctx *cx, struct model *m, const struct batch *batch, 
     decode(cx, m->self, memory, &sight, (int)s->decoder_layers - 1, &last);
     const real *logits = scratch_download(&m->scratch, cx, last.logits);
     const real *found = scratch_download(&m->scratch, cx, last.box);
-    if (!ctx_ok(cx))
+    if (!ctx_ok(cx) || !all_finite(cx, logits, s->queries * s->slots, batch->B) ||
+        !all_finite(cx, found, s->queries * 4, batch->B))
         return;
     int64_t rows = batch->B * s->queries;
     for (int64_t r = 0; r < rows; r++)

@@ -28,9 +28,12 @@ struct params *model_params(struct model *m);
 struct binding *model_binding(struct model *m);
 const struct model_shape *model_shape(const struct model *m);
 
-struct model_losses { /* values of this rank's part; sums to total with the spec's weights */
-    double total, ce, bbox, giou, contrast; /* last decoder layer's terms, unweighted */
-    double query_cosine; /* mean pairwise cosine of the last hs over queries: collapse when > .99 */
+struct model_losses { /* values of this share; the shares of a global batch add up to its values */
+    double total;     /* of the returned scalar */
+    double ce, bbox, giou, contrast; /* last decoder layer's terms, unweighted */
+    double
+        query_cosine; /* mean pairwise cosine of the last hs over queries: collapse when > .99; a mean, no sum */
+    double dense; /* the dense auxiliary losses, unweighted; 0 when not in use */
 };
 
 /* Weight of the dense auxiliary losses in model_loss() from now on (docs/spec/model-mdetr.md 5a); 0 at creation: none. */
@@ -40,9 +43,9 @@ void model_use_dense(struct model *m, double weight);
  * a step: the next call reuses the host memory of this one. */
 struct tensor *model_loss(struct ctx *cx, struct model *m, const struct batch *batch,
                           struct model_losses *ret);
-/* Unimodal warm-up of the vision backbone (docs/spec/model-mdetr.md 6): a mean over this batch's patches, so the caller
- * weighs it by B / global batch; contrast and query_cosine are 0. Its heads "warmup.{w,b}", "warmup.box.{w,b}" are in
- * the table of a model created with warmup_head. */
+/* Unimodal warm-up of both backbones (docs/spec/model-mdetr.md 6): ce, bbox, giou of the patches, dense of the text rows;
+ * contrast and query_cosine are 0. Its heads "warmup.{w,b}", "warmup.box.{w,b}" are in the table of a model created
+ * with warmup_head. */
 struct tensor *model_warmup_loss(struct ctx *cx, struct model *m, const struct batch *batch,
                                  struct model_losses *ret);
 
