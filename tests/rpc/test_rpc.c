@@ -172,13 +172,13 @@ static void unary_calls(void **state)
     struct fixture *f = *state;
     struct err err;
     char id[16];
-    assert_int_equal(get(f->client, "now", 5000, id, &err), ST_OK);
+    assert_int_equal(get(f->client, "now", 10000, id, &err), ST_OK);
     assert_string_equal(id, "now");
-    assert_int_equal(get(f->client, "later", 5000, id, &err), ST_OK);
+    assert_int_equal(get(f->client, "later", 10000, id, &err), ST_OK);
     assert_string_equal(id, "later");
-    assert_int_equal(get(f->client, "41", 5000, id, &err), ST_NOT_FOUND);
+    assert_int_equal(get(f->client, "41", 10000, id, &err), ST_NOT_FOUND);
     assert_string_equal(err.text, "job '41' is unknown");
-    assert_int_equal(get(f->client, "\xff", 5000, id, &err), ST_INVALID);
+    assert_int_equal(get(f->client, "\xff", 10000, id, &err), ST_INVALID);
     assert_non_null(strstr(err.text, "UTF-8"));
     assert_string_equal(id, "later");
 }
@@ -206,7 +206,7 @@ static void no_daemon_is_said_clearly(void **state)
              "cannot reach espalierd at %s: is it running? start it with: espalierd", f->address);
     stop_server(f, 0);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(get(f->client, "now", 2000, id, &err), ST_UNAVAILABLE);
+        assert_int_equal(get(f->client, "now", 10000, id, &err), ST_UNAVAILABLE);
         assert_string_equal(err.text, want);
     }
     struct rpc_stream *s = watch(f->client, "7", 1, false);
@@ -216,8 +216,8 @@ static void no_daemon_is_said_clearly(void **state)
     rpc_stream_close(s);
     assert_int_equal(service_start(&f->service, f->address, NULL, &err), ST_OK);
     int64_t start = clock_mono_ns();
-    while (get(f->client, "now", 2000, id, &err) != ST_OK) {
-        assert_true(clock_mono_ns() - start < 5000000000);
+    while (get(f->client, "now", 10000, id, &err) != ST_OK) {
+        assert_true(clock_mono_ns() - start < 15000000000);
         nap(20);
     }
 }
@@ -227,7 +227,7 @@ static void own_unavailable_keeps_its_sentence(void **state)
     struct fixture *f = *state;
     struct err err;
     char id[16];
-    assert_int_equal(get(f->client, "busy", 2000, id, &err), ST_UNAVAILABLE);
+    assert_int_equal(get(f->client, "busy", 10000, id, &err), ST_UNAVAILABLE);
     assert_string_equal(err.text, "the store is locked: try again");
 }
 
@@ -266,7 +266,7 @@ static void proxies_are_for_networks(void **state)
     setenv("http_proxy", "http://127.0.0.1:1", 1);
     setenv("grpc_proxy", "http://127.0.0.1:1", 1);
     assert_int_equal(rpc_client_open(&c, f->address, &err), ST_OK);
-    assert_int_equal(get(c, "now", 2000, id, &err), ST_OK);
+    assert_int_equal(get(c, "now", 10000, id, &err), ST_OK);
     rpc_client_close(c);
     unsetenv("http_proxy");
     unsetenv("grpc_proxy");
@@ -278,7 +278,7 @@ static void *call_often(void *arg)
     struct err err;
     char id[16];
     for (int i = 0; i < 100; i++)
-        if (get(f->client, i % 10 ? "now" : "later", 5000, id, &err) != ST_OK)
+        if (get(f->client, i % 10 ? "now" : "later", 10000, id, &err) != ST_OK)
             return arg;
     return NULL;
 }
@@ -386,7 +386,7 @@ static void *hold_a_call(void *arg)
     struct fixture *f = arg;
     struct err err;
     char id[16];
-    return get(f->client, "never", 5000, id, &err) == ST_UNAVAILABLE ? NULL : arg;
+    return get(f->client, "never", 10000, id, &err) == ST_UNAVAILABLE ? NULL : arg;
 }
 
 static void calls_outlive_their_server(void **state)
@@ -406,7 +406,7 @@ static void calls_outlive_their_server(void **state)
     }
     int64_t start = clock_mono_ns();
     stop_server(f, 50);
-    assert_true(clock_mono_ns() - start < 3000000000);
+    assert_true(clock_mono_ns() - start < 8000000000);
     assert_int_equal(next_cursor(s, &cursor, &err), ST_UNAVAILABLE);
     rpc_stream_close(s);
     pthread_join(thread, &failed);
@@ -425,7 +425,7 @@ static void a_finishing_call_has_grace(void **state)
     assert_null(failed);
     int64_t start = clock_mono_ns();
     stop_server(f, 5000); /* nobody is there: no reason to wait */
-    assert_true(clock_mono_ns() - start < 2000000000);
+    assert_true(clock_mono_ns() - start < 4000000000);
 }
 
 static void nothing(struct rpc_call *call, const ProtobufCMessage *request, void *user)
@@ -470,7 +470,7 @@ static void taken_socket_is_left_alone(void **state)
     assert_int_equal(sb.st_mode & 0777, 0600);
     assert_int_equal(service_start(&second, f->address, NULL, &err), ST_EXISTS);
     assert_non_null(strstr(err.text, f->path));
-    assert_int_equal(get(f->client, "now", 2000, id, &err), ST_OK);
+    assert_int_equal(get(f->client, "now", 10000, id, &err), ST_OK);
 }
 
 static void stale_socket_is_replaced(void **state)
