@@ -267,6 +267,24 @@ static void missing_files_are_named(void **state)
     scratch_fini(&s);
 }
 
+/* Found by fuzzing: without any span in the file there is no array of spans. */
+static void boxes_may_belong_to_no_word(void **state)
+{
+    (void)state;
+    struct scratch s;
+    struct dataset *set;
+    struct record r;
+    struct err err = {0};
+    scratch_init(&s);
+    const char *text = FILE_OF(IMAGE(5, "the dog"), BOX(1, 5, "[1, 2, 3, 4]", "[]"));
+    assert_int_equal(open_text(&s, text, false, &set, &err), ST_OK);
+    dataset_get(set, 0, &r);
+    assert_int_equal(r.boxes, 1);
+    assert_int_equal(r.box[0].spans, 0);
+    dataset_close(set);
+    scratch_fini(&s);
+}
+
 static void digest_depends_on_bytes_and_order(void **state)
 {
     (void)state;
@@ -297,6 +315,7 @@ int main(void)
         cmocka_unit_test(captions_have_a_limit_in_characters),
         cmocka_unit_test(deep_nesting_and_endless_values_are_refused),
         cmocka_unit_test(missing_files_are_named),
+        cmocka_unit_test(boxes_may_belong_to_no_word),
         cmocka_unit_test(digest_depends_on_bytes_and_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,7 +134,7 @@ static enum status join_box(struct dataset *set, const struct raw_box *box, int6
                        set->path, (long long)box->id, box->bbox[0], box->bbox[1], box->bbox[2],
                        box->bbox[3], r->width, r->height, (long long)r->id);
     ret->spans = box->spans;
-    ret->span = set->raw.span + box->first_span;
+    ret->span = box->spans ? set->raw.span + box->first_span : NULL;
     return check_spans(set, box, r, utf8_length(set->raw.text + r->caption), err);
 }
 
