@@ -1,7 +1,8 @@
 /* arena.c - see arena.h.
  *
- *     first -> [block 32 MiB | used .... free] -> [block] -> [block] -> NULL
- *                                                  ^ block: allocations are cut from here on
+ *     first -> [full block] -> [block | used .... free] -> [large block] -> NULL
+ *                               ^ block: the first that is not full; an allocation goes to the first from here on
+ *                                 in which it fits, so what a large one leaves over is still used
  */
 #include "engine/core/arena.h"
 
@@ -29,6 +30,7 @@
 
 #define ARENA_ALIGN ((size_t)64)
 #define ARENA_BLOCK ((size_t)32 << 20)
+#define ARENA_FULL ((size_t)4096) /* less is not worth looking at again */
 
 struct arena_block {
     struct arena_block *next;
@@ -63,7 +65,7 @@ void arena_reset(struct arena *a)
     a->used = 0;
 }
 
-/* A new block after the current one, so that blocks are filled in the same order in every step. */
+/* A new block at the end of the list, so that blocks are filled in the same order in every step. */
 static struct arena_block *add_block(struct arena *a, size_t need)
 {
     size_t left = a->max - a->reserved, size = need > ARENA_BLOCK ? need : ARENA_BLOCK;
@@ -82,9 +84,12 @@ static struct arena_block *add_block(struct arena *a, size_t need)
     b->size = size;
     ARENA_POISON(b->base, b->size);
     a->reserved += size;
-    struct arena_block **link = a->block ? &a->block->next : &a->first;
-    b->next = *link;
+    struct arena_block **link = &a->first;
+    while (*link)
+        link = &(*link)->next;
     *link = b;
+    if (!a->block)
+        a->block = b;
     return b;
 }
 
@@ -93,14 +98,15 @@ void *arena_alloc(struct arena *a, size_t bytes)
     if (bytes > a->max)
         return NULL;
     size_t need = (bytes + ARENA_GAP + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    while (a->block && a->block->size - a->block->used < ARENA_FULL && a->block->next)
+        a->block = a->block->next;
     struct arena_block *b = a->block;
-    while (b && b->size - b->used < need && b->next)
-        b = a->block = b->next;
-    if (!b || b->size - b->used < need)
+    while (b && b->size - b->used < need)
+        b = b->next;
+    if (!b)
         b = add_block(a, need);
     if (!b)
         return NULL;
-    a->block = b;
     void *p = b->base + b->used;
     b->used += need;
     a->used += need;

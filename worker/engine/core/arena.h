@@ -18,7 +18,7 @@ struct arena {
     size_t max;                /* bytes of all blocks */
     size_t reserved;           /* bytes of all blocks now */
     size_t used, peak;         /* bytes handed out since the reset; the most of any step */
-    struct arena_block *block; /* in use now; NULL before the first allocation */
+    struct arena_block *block; /* the first that is not full; NULL before the first allocation */
     struct arena_block *first; /* list of all, owned */
 };
 
