@@ -7,7 +7,18 @@
 
 #include <math.h>
 
-enum { SUM_TOTAL, SUM_CE, SUM_BBOX, SUM_GIOU, SUM_CONTRAST, SUM_COSINE, SUM_BAD, SUM_STOP, SUMS };
+enum {
+    SUM_TOTAL,
+    SUM_CE,
+    SUM_BBOX,
+    SUM_GIOU,
+    SUM_CONTRAST,
+    SUM_DENSE,
+    SUM_COSINE,
+    SUM_BAD,
+    SUM_STOP,
+    SUMS
+};
 
 static void add_losses(double *sums, const struct model_losses *l, double share)
 {
@@ -16,6 +27,7 @@ static void add_losses(double *sums, const struct model_losses *l, double share)
     sums[SUM_BBOX] += l->bbox;
     sums[SUM_GIOU] += l->giou;
     sums[SUM_CONTRAST] += l->contrast;
+    sums[SUM_DENSE] += l->dense;
     sums[SUM_COSINE] += share * l->query_cosine;
 }
 
@@ -102,8 +114,13 @@ enum status weight_step(struct run *r, struct loader *loader, const struct phase
     r->comm->sum_float(r->comm, params_grads(p), params_size(p));
     r->comm->sum_double(r->comm, sums, SUMS);
     double norm = grad_norm(r->backend, p);
-    ret->losses = (struct model_losses){sums[SUM_TOTAL], sums[SUM_CE],       sums[SUM_BBOX],
-                                        sums[SUM_GIOU],  sums[SUM_CONTRAST], sums[SUM_COSINE]};
+    ret->losses = (struct model_losses){.total = sums[SUM_TOTAL],
+                                        .ce = sums[SUM_CE],
+                                        .bbox = sums[SUM_BBOX],
+                                        .giou = sums[SUM_GIOU],
+                                        .contrast = sums[SUM_CONTRAST],
+                                        .dense = sums[SUM_DENSE],
+                                        .query_cosine = sums[SUM_COSINE]};
     ret->stop = sums[SUM_STOP] > 0;
     ret->skipped = sums[SUM_BAD] > 0 || !isfinite(norm);
     return ret->skipped ? ST_OK : apply(r, plan, hooks, norm, ret->lr, err);

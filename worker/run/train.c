@@ -60,6 +60,8 @@ static enum status report_step(struct run *r, const struct phase_plan *plan,
     run_metric(r, "loss.bbox", step->losses.bbox, "");
     run_metric(r, "loss.giou", step->losses.giou, "");
     run_metric(r, "loss.contrast", step->losses.contrast, "");
+    if (plan->dense > 0)
+        run_metric(r, "loss.dense", step->losses.dense, "");
     return guard_collapse(r, step, collapse_row, err);
 }
 

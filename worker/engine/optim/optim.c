@@ -1,4 +1,5 @@
-/* optim.c - see optim.h. The arithmetic over blocks is in the backend (kernels adamw, sum_squares, average). */
+/* optim.c - see optim.h. The arithmetic over blocks is in the backend (kernels adamw, sum_squares,
+ * average). */
 #include "engine/optim/optim.h"
 
 #include "engine/backend/backend.h"
