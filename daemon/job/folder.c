@@ -126,10 +126,10 @@ static void printable_lines(char *out, size_t max, const char *text, size_t len)
 
 void folder_log_tail(const struct daemon *d, int64_t job_id, char *out, size_t max)
 {
-    char path[FOLDER_PATH_MAX + 16], text[1024];
+    char dir[FOLDER_PATH_MAX], path[FOLDER_PATH_MAX + 16], text[1024];
     *out = '\0';
-    folder_path(d, job_id, path);
-    strcat(path, "/log.txt");
+    folder_path(d, job_id, dir);
+    snprintf(path, sizeof path, "%s/log.txt", dir);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat sb;
     if (fd < 0)

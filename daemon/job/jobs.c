@@ -33,7 +33,7 @@ static bool grow(struct jobs *jobs)
     if (jobs->n < jobs->size)
         return true;
     size_t size = jobs->size ? 2 * jobs->size : 64;
-    struct active **list = reallocarray(jobs->list, size, sizeof(*list));
+    struct active **list = reallocarray(jobs->list, size, sizeof(struct active *));
     if (!list)
         return false;
     jobs->list = list;

@@ -170,7 +170,7 @@ static enum status mpirun_start(struct launch *l, const struct launch_spec *spec
         record_read_launcher(spec->attempt_dir, &record, NULL) != ST_NOT_FOUND)
         return ST_OK; /* it is on its way, or was */
     TRY(write_command(m, spec, err));
-    pid_t pid;
+    pid_t pid = 0;
     errno = spawn_launcher(m->launcher, spec, &pid);
     if (errno)
         return err_errno(err, "cannot start %s", m->launcher);

@@ -27,6 +27,21 @@ struct proc_stat {
     uint64_t start_time;
 };
 
+/* From state, field 3, on: field 6 is the session, field 22 the start time. */
+static bool parse_stat(char *fields, struct proc_stat *ret_stat)
+{
+    int n = 3;
+    for (char *word; (word = strsep(&fields, " ")); n++) {
+        if (n == 3)
+            ret_stat->state = *word;
+        else if (n == 6)
+            ret_stat->session = (pid_t)strtol(word, NULL, 10);
+        else if (n == 22)
+            ret_stat->start_time = strtoull(word, NULL, 10);
+    }
+    return n > 22;
+}
+
 /* The command's name, field 2, may hold spaces and parentheses: fields are counted from its last
  * ')'. */
 static bool read_stat(pid_t pid, struct proc_stat *ret_stat)
@@ -35,18 +50,8 @@ static bool read_stat(pid_t pid, struct proc_stat *ret_stat)
     snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
     struct buf b;
     buf_init(&b, 4096);
-    const char *at = file_read(&b, path, NULL) == ST_OK ? strrchr(buf_str(&b), ')') : NULL;
-    bool ok = false;
-    if (at) {
-        long session;
-        unsigned long long start;
-        ok = sscanf(at,
-                    ") %c %*d %*d %ld %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
-                    "%llu",
-                    &ret_stat->state, &session, &start) == 3;
-        ret_stat->session = (pid_t)session;
-        ret_stat->start_time = start;
-    }
+    char *at = file_read(&b, path, NULL) == ST_OK ? strrchr(b.data, ')') : NULL;
+    bool ok = at && at[1] == ' ' && parse_stat(at + 2, ret_stat);
     buf_fini(&b);
     return ok && ret_stat->state != 'Z' && ret_stat->state != 'X';
 }

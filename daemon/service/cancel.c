@@ -31,11 +31,11 @@ enum status serve_cancel(struct daemon *d, struct rpc_call *call, const V1(Cance
                          struct err *err)
 {
     struct job job;
+    TRY(lookup_job(d, request->id, &job, err));
     int *state = malloc(sizeof *state);
-    enum status st = state ? lookup_job(d, request->id, &job, err)
-                           : err_set(err, ST_NOMEM, "the daemon is out of memory");
-    if (st == ST_OK)
-        st = cancel_job(d, &job, request->text, state, err);
+    if (!state)
+        return err_set(err, ST_NOMEM, "the daemon is out of memory");
+    enum status st = cancel_job(d, &job, request->text, state, err);
     if (st == ST_OK && !loop_answer(d, call, send_cancel, state, free))
         st = err_set(err, ST_NOMEM, "the daemon is out of memory");
     if (st != ST_OK)

@@ -60,7 +60,7 @@ static void reply_page(struct rpc_call *call, struct page *page, int limit)
     V1(ListReply) reply = ESPALIER__V1__LIST_REPLY__INIT;
     char token[40] = "";
     int shown = page->n < limit ? page->n : limit;
-    V1(JobSummary) **jobs = calloc((size_t)shown + 1, sizeof(*jobs));
+    V1(JobSummary) **jobs = calloc((size_t)shown + 1, sizeof(V1(JobSummary) *));
     if (!jobs) {
         rpc_call_fail(call, ST_NOMEM, "the daemon is out of memory");
         return;
@@ -82,9 +82,12 @@ static void send_list(struct daemon *d, struct rpc_call *call, void *arg)
     const struct page_query *q = arg;
     struct err err;
     struct page page = {.rows = calloc((size_t)q->limit + 1, sizeof *page.rows)};
-    enum status st = page.rows ? store_jobs_page(d->store, q->before, q->states, q->limit + 1,
-                                                 add_row, &page, &err)
-                               : err_set(&err, ST_NOMEM, "the daemon is out of memory");
+    if (!page.rows) {
+        rpc_call_fail(call, ST_NOMEM, "the daemon is out of memory");
+        return;
+    }
+    enum status st =
+        store_jobs_page(d->store, q->before, q->states, q->limit + 1, add_row, &page, &err);
     if (st != ST_OK) {
         rpc_call_fail(call, st, err.text);
         free(page.rows);

@@ -25,7 +25,7 @@ static enum status parse_id(struct daemon *d, const char *text, int64_t *ret_id,
 
 enum status lookup_job(struct daemon *d, const char *text, struct job *ret_job, struct err *err)
 {
-    int64_t id;
+    int64_t id = 0;
     TRY(parse_id(d, text, &id, err));
     const struct active *a = jobs_find(d->jobs, id);
     if (a) {

@@ -4,6 +4,7 @@
 #include "loop.h"
 #include "service/service.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,6 +77,7 @@ enum status serve_report(struct daemon *d, struct rpc_call *call, const V1(Repor
     struct active *a = NULL;
     TRY(check_order(request, err));
     TRY(find_reporter(d, request, &a, err));
+    assert(a);
     TRY(records_take(d, a, request->records, request->n_records, err));
     struct report_answer *answer = malloc(sizeof *answer);
     if (answer)

@@ -40,7 +40,7 @@ bool wire_check_init(struct wire_check *w, struct check *c)
     size_t n = (size_t)c->findings.n;
     *w = (struct wire_check){0};
     w->finding = calloc(n ? n : 1, sizeof *w->finding);
-    w->findings = calloc(n ? n : 1, sizeof(*w->findings));
+    w->findings = calloc(n ? n : 1, sizeof(V1(Finding) *));
     if (!w->finding || !w->findings) {
         wire_check_fini(w);
         return false;
