@@ -148,7 +148,7 @@ static enum status finish(struct transfer *t, struct err *err)
 {
     char hex[HASH_HEX_SIZE];
     hash_finish(t->hash, hex);
-    if (t->have != t->file->size_bytes || strcmp(hex, t->file->sha256)) {
+    if (t->have != t->file->size_bytes || strcmp(hex, t->file->sha256) != 0) {
         unlink(t->part);
         return err_set(
             err, ST_CORRUPT,

@@ -60,8 +60,9 @@ static void times(struct buf *out, const struct term *t, const Espalier__V1__Job
     buf_puts(out, "\n");
 }
 
-static void progress(struct buf *out, const struct term *t, const Espalier__V1__Progress *p)
+static void progress(struct buf *out, const struct term *t, const Espalier__V1__Job *j)
 {
+    const Espalier__V1__Progress *p = j->progress;
     char a[FORMAT_MAX], b[FORMAT_MAX];
     if (!p)
         return;
@@ -71,8 +72,10 @@ static void progress(struct buf *out, const struct term *t, const Espalier__V1__
                (unsigned long long)p->steps, (unsigned long long)p->total_step,
                (unsigned long long)p->total_steps);
     label(out, t, "");
-    buf_printf(out, "loss %.4g, step %s, ETA %s\n", p->loss, format_duration(a, p->step_seconds),
-               format_duration(b, p->eta_seconds));
+    buf_printf(out, "loss %.4g, step %s", p->loss, format_duration(a, p->step_seconds));
+    if (!j->ended_ms)
+        buf_printf(out, ", ETA %s", format_duration(b, p->eta_seconds));
+    buf_puts(out, "\n");
     if (p->params_target > 0) {
         label(out, t, "kept");
         buf_printf(out, "%s of the parameters, target %s\n", format_percent(a, p->params_kept),
@@ -126,7 +129,7 @@ static int print_job(struct cli *cli, const Espalier__V1__Job *j)
         label(&out, &cli->out, i ? "" : "set");
         buf_printf(&out, "%s=%s\n", j->overrides[i]->key, j->overrides[i]->value);
     }
-    progress(&out, &cli->out, j->progress);
+    progress(&out, &cli->out, j);
     phases(&out, &cli->out, j);
     artifacts(&out, &cli->out, j);
     int code = cli_print(cli, &out);

@@ -3,25 +3,9 @@
 
 #include "base/file.h"
 #include "structure/structure.h"
-#include "term/format.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static void counts(struct buf *out, const struct term *t, const struct structure *st)
-{
-    struct structure_count c;
-    char a[FORMAT_MAX], b[FORMAT_MAX], d[FORMAT_MAX];
-    structure_count(st, &c);
-    term_style(out, t, STYLE_DIM, "  parameters  ");
-    buf_printf(out, "%s of %s (%s); backbones %s", format_count(a, (uint64_t)c.whole),
-               format_count(b, (uint64_t)c.dense_whole), format_percent(d, c.kept),
-               format_count((char[FORMAT_MAX]){0}, (uint64_t)c.backbones));
-    buf_printf(out, " of %s\n", format_count(a, (uint64_t)c.dense_backbones));
-    term_style(out, t, STYLE_DIM, "  groups      ");
-    buf_printf(out, "%d of %d pruned; %d of %d text groups shared\n\n", c.pruned, c.groups,
-               c.shared, c.text_groups);
-}
 
 static int print_map(struct cli *cli, const char *id, const Espalier__V1__GetStructureReply *reply,
                      const struct structure *st)
@@ -29,9 +13,8 @@ static int print_map(struct cli *cli, const char *id, const Espalier__V1__GetStr
     struct buf out;
     buf_init(&out, 64 << 20);
     term_style(&out, &cli->out, STYLE_BOLD, "job %s", id);
-    buf_printf(&out, "  structure %u, read out at step %llu\n", reply->version,
+    buf_printf(&out, "  structure %u, read out at step %llu\n\n", reply->version,
                (unsigned long long)reply->total_step);
-    counts(&out, &cli->out, st);
     structure_draw_text(st, cli->out.columns, cli->out.colour, &out);
     int code = cli_print(cli, &out);
     buf_fini(&out);

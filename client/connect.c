@@ -89,7 +89,7 @@ enum status cli_get_job(struct cli *cli, const char *id, Espalier__V1__GetReply 
     Espalier__V1__GetRequest request = ESPALIER__V1__GET_REQUEST__INIT;
     Espalier__V1__GetReply *reply = NULL;
     bool digits = id[0] && strlen(id) < 20 && !id[strspn(id, "0123456789")];
-    if (!digits && strcmp(id, "last"))
+    if (!digits && strcmp(id, "last") != 0)
         return err_set(err, ST_INVALID, "'%.40s' is no job id: ids are numbers, or `last`", id);
     request.id = (char *)id;
     TRY(cli_call(cli, "Get", &request.base, &espalier__v1__get_reply__descriptor, CALL_MS, &reply,

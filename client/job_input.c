@@ -52,7 +52,7 @@ static enum status read_file(struct job_input *in, const char *path, struct err 
 static enum status read_overrides(struct job_input *in, const struct args *args, struct err *err)
 {
     for (int i = 0; i < args->noptions; i++) {
-        if (strcmp(args->option[i].name, "set"))
+        if (strcmp(args->option[i].name, "set") != 0)
             continue;
         const char *pair = args->option[i].value, *equals = strchr(pair, '=');
         if (!equals || equals == pair)

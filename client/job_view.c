@@ -10,6 +10,7 @@
 
 /* ---- model ---------------------------------------------------------------------------------------- */
 
+/* The phase of that name; one that was not planned comes in behind the present one. */
 static struct view_phase *phase_of(struct job_view *v, const char *name)
 {
     for (int i = 0; i < v->nphases; i++)
@@ -17,7 +18,9 @@ static struct view_phase *phase_of(struct job_view *v, const char *name)
             return &v->phase[i];
     if (v->nphases == VIEW_PHASES_MAX)
         return NULL;
-    struct view_phase *p = &v->phase[v->nphases++];
+    int at = v->current >= 0 ? v->current + 1 : v->nphases;
+    struct view_phase *p = &v->phase[at];
+    memmove(p + 1, p, sizeof *p * (size_t)(v->nphases++ - at));
     *p = (struct view_phase){.seconds = -1};
     snprintf(p->name, sizeof p->name, "%s", name);
     return p;
@@ -236,7 +239,7 @@ static int draw_metrics(const struct job_view *v, const struct term *t, struct b
 {
     int lines = 0;
     for (int i = 0; i < v->nmetrics && is_over(v); i++) {
-        if (strncmp(v->metric[i].name, "eval.", 5))
+        if (strncmp(v->metric[i].name, "eval.", 5) != 0)
             continue;
         buf_puts(out, lines++ ? "" : "\n");
         buf_puts(out, "  ");

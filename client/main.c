@@ -91,7 +91,7 @@ static enum status check_count(const struct command *c, const struct args *a, st
 static bool asks_for_help(const struct command *c, int argc, char **argv)
 {
     int last = c->raw && argc > 1 ? 1 : argc;
-    for (int i = 0; i < last && strcmp(argv[i], "--"); i++)
+    for (int i = 0; i < last && strcmp(argv[i], "--") != 0; i++)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
             return true;
     return false;

@@ -18,7 +18,7 @@ static bool colour_wanted(bool tty, enum term_colour choice)
     const char *none = getenv("NO_COLOR"), *kind = getenv("TERM");
     if (choice != COLOUR_AUTO)
         return choice == COLOUR_ALWAYS;
-    return tty && !(none && none[0]) && kind && strcmp(kind, "dumb");
+    return tty && !(none && none[0]) && kind && strcmp(kind, "dumb") != 0;
 }
 
 void term_resize(struct term *t)

@@ -127,7 +127,8 @@ static double layer_floats(double T, double C, double F, double H)
 static int64_t memory_estimate(const struct jobfile *job, const struct model_shape *s,
                                const struct model_count *count)
 {
-    double side = (double)(s->image / s->patch), N = side * side, L = (double)s->max_tokens;
+    double side = (double)s->image / (double)s->patch, N = side * side;
+    double L = (double)s->max_tokens;
     double C = (double)s->width, F = (double)s->ffn, H = (double)s->heads;
     double d = (double)s->fusion_width, f = (double)s->fusion_ffn, h = (double)s->fusion_heads;
     double Q = (double)s->queries;

@@ -56,7 +56,7 @@ void jobfile_print(const struct jobfile *job, struct buf *out)
              from = dot + 1, dot = strchr(from, '.'), depth++) {
             char group[JOBFILE_KEY_MAX];
             snprintf(group, sizeof group, "%.*s", (int)(dot - key), key);
-            if (strcmp(open, group) && !schema_in_group(open, group))
+            if (strcmp(open, group) != 0 && !schema_in_group(open, group))
                 buf_printf(out, "%*s%.*s:\n", 2 * depth, "", (int)(dot - from), from);
         }
         const char *leaf = strrchr(key, '.');
@@ -79,8 +79,6 @@ static void print_default(struct buf *out, const struct key *k)
         buf_puts(out, k->def_text[0] ? k->def_text : "not set");
     else {
         real_print(text, k->def);
-        if (k->type == TYPE_INT)
-            snprintf(text, sizeof text, "%.0f", k->def);
         buf_puts(out, text);
     }
 }
@@ -90,8 +88,6 @@ static void print_allowed(struct buf *out, const struct key *k, const char *bar)
     char lo[32], hi[32];
     real_print(lo, k->lo);
     real_print(hi, k->hi);
-    if (k->type == TYPE_INT)
-        snprintf(hi, sizeof hi, "%.0f", k->hi);
     switch (k->type) {
     case TYPE_INT:
         buf_printf(out, "whole number, %s to %s", lo, hi);

@@ -62,10 +62,6 @@ static bool range_check(struct parse *p, int key, double value, const char *text
     char lo[32], hi[32];
     real_print(lo, k->lo);
     real_print(hi, k->hi);
-    if (k->type == TYPE_INT) {
-        snprintf(lo, sizeof lo, "%.0f", k->lo);
-        snprintf(hi, sizeof hi, "%.0f", k->hi);
-    }
     complain(p, key, false, "must lie between %s and %s, got %s", lo, hi, text);
     return false;
 }
@@ -116,7 +112,7 @@ static bool assign_bool(struct parse *p, int key, const struct scalar *v)
 {
     char text[SHOWN + 8];
     bool yes = !strcmp(v->text, "true");
-    if (v->quoted || (!yes && strcmp(v->text, "false"))) {
+    if (v->quoted || (!yes && strcmp(v->text, "false") != 0)) {
         complain(p, key, false, "expects true or false, got %s", shown(text, v));
         return false;
     }

@@ -1,6 +1,7 @@
 /* schema.c - see schema.h. */
 #include "jobfile/schema.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,11 @@ void enum_name(const char *list, int index, char ret_name[32])
 
 void real_print(char ret_text[32], double value)
 {
+    /* 100, not 1e+02. */
+    if (value == floor(value) && fabs(value) < 1e15) {
+        snprintf(ret_text, 32, "%.0f", value);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(ret_text, 32, "%.*g", digits, value);
         if (strtod(ret_text, NULL) == value)

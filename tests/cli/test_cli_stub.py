@@ -166,7 +166,7 @@ class Talk(StubTest):
         self.stub()
         text = self.check(0, "structure", "last")
         self.assertIn("job 7  structure 2, read out at step 1200", text)
-        self.assertIn("1 of", text)
+        self.assertIn("vision.0.msa", text)
         clitest.json.loads(self.check(0, "structure", "7", "--json", "--version", "1"))
         self.check(0, "structure", "7", "--svg", "map.svg")
         with open(self.path("map.svg")) as f:

@@ -173,7 +173,7 @@ static void the_document_is_current(void **state)
     buf_init(&there, 1 << 20);
     jobfile_help(&made, true);
     assert_int_equal(file_read(&there, TEST_SOURCE_DIR "/../docs/spec/job-file.md", NULL), ST_OK);
-    if (strcmp(buf_str(&made), buf_str(&there)))
+    if (strcmp(buf_str(&made), buf_str(&there)) != 0)
         fail_msg("docs/spec/job-file.md is not what schema.def says: run\n"
                  "  espalier help job-file --markdown > docs/spec/job-file.md");
     buf_fini(&made);
