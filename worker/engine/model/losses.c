@@ -86,11 +86,14 @@ static void layer_terms(struct ctx *cx, struct scratch *s, const struct layer_an
     term[ALIGN] = align_term(cx, a, text, t.positive, norm);
 }
 
-static void report(struct ctx *cx, struct scratch *s, const struct layer_answer *last,
+static void report(struct ctx *cx, struct scratch *s, const struct tensor *hs,
                    struct tensor *const *term, const struct tensor *total, struct model_losses *ret)
 {
-    const real *hs = scratch_download(s, cx, last->hs);
-    double *work = scratch_get(s, cx, last->hs ? (size_t)last->hs->dim[2] : 0, sizeof *work);
+    if (!hs)
+        return;
+    int64_t d = tensor_last(hs);
+    const real *rows = scratch_download(s, cx, hs);
+    double *work = scratch_get(s, cx, (size_t)d, sizeof *work);
     struct model_losses values = {
         .total = scratch_scalar(s, cx, total),
         .ce = scratch_scalar(s, cx, term[CE]),
@@ -100,8 +103,7 @@ static void report(struct ctx *cx, struct scratch *s, const struct layer_answer 
     };
     if (!ctx_ok(cx))
         return;
-    const struct tensor *h = last->hs;
-    values.query_cosine = losses_query_cosine(hs, h->dim[0], h->dim[1], h->dim[2], work);
+    values.query_cosine = losses_query_cosine(rows, hs->dim[0], hs->dim[1], d, work);
     *ret = values;
 }
 
@@ -118,7 +120,7 @@ struct tensor *losses_grounding(struct ctx *cx, struct scratch *s, const struct 
     for (int i = 0; i < n; i++)
         weight[i] = weight_of[i % TERMS];
     struct tensor *total = op_weighted_sum(cx, term, weight, n);
-    report(cx, s, &a->layer[a->layers - 1], term + n - TERMS, total, ret);
+    report(cx, s, a->layer[a->layers - 1].hs, term + n - TERMS, total, ret);
     return total;
 }
 

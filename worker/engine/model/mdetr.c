@@ -288,7 +288,7 @@ static void predict(struct ctx *cx, struct model *m, const struct batch *batch, 
 {
     const struct model_shape *s = &m->shape;
     struct sight sight;
-    struct layer_answer last;
+    struct layer_answer last = {0};
     sight_make(cx, &m->scratch, s, batch, &sight);
     if (!ctx_ok(cx))
         return;

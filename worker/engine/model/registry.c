@@ -4,21 +4,21 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct model_kind *const kinds[] = {&model_kind_mdetr};
+static const struct model_kind *const kinds[] = {&model_kind_mdetr, NULL};
 
 const struct model_kind *model_kind_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kinds[i]->name, name) == 0)
-            return kinds[i];
+    for (const struct model_kind *const *k = kinds; *k; k++)
+        if (strcmp((*k)->name, name) == 0)
+            return *k;
     return NULL;
 }
 
 static void list(char *to, size_t size)
 {
     size_t at = 0;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && at < size; i++)
-        at += (size_t)snprintf(to + at, size - at, "%s%s", i ? ", " : "", kinds[i]->name);
+    for (const struct model_kind *const *k = kinds; *k && at < size; k++)
+        at += (size_t)snprintf(to + at, size - at, "%s%s", at ? ", " : "", (*k)->name);
 }
 
 enum status model_kind_unknown(const char *name, struct err *err)

@@ -17,7 +17,8 @@ static void axis_table(real *table, int64_t cells, int64_t valid, int64_t half)
     for (int64_t c = 0; c <= cells; c++) {
         double at = (double)c / ((double)valid + 1e-6) * turn;
         for (int64_t i = 0; i < half; i++) {
-            double angle = at / pow(10000.0, (double)(i / 2 * 2) / (double)half);
+            int64_t pair = i - i % 2;
+            double angle = at / pow(10000.0, (double)pair / (double)half);
             table[c * half + i] = (real)(i % 2 ? cos(angle) : sin(angle));
         }
     }
