@@ -134,7 +134,7 @@ enum status frame_create(struct frame **ret_frame, const struct side_shape *visi
                        options->block_size);
     struct frame *f = calloc(1, sizeof *f);
     if (f)
-        f->site = calloc((size_t)(2 * (vision->layers + text->layers)), sizeof *f->site);
+        f->site = calloc(2 * ((size_t)vision->layers + (size_t)text->layers), sizeof *f->site);
     if (!f || !f->site) {
         frame_destroy(f);
         return err_set(err, ST_NOMEM, "out of memory for a structure's frame");

@@ -117,7 +117,8 @@ static double probe(int site, int k, int64_t e)
 
 static void effective(struct rig *r, int site, struct tensor *w[TENSORS])
 {
-    memset(w, 0, TENSORS * sizeof *w);
+    for (int k = 0; k < TENSORS; k++)
+        w[k] = NULL;
     if (r->frame->site[site].part == PART_MSA) {
         struct msa_weights x = binding_msa(r->binding, r->cx, site);
         struct tensor *all[] = {x.wq, x.wk, x.wv, x.wo, x.bq, x.bk, x.bv, x.bo};

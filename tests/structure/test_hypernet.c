@@ -194,9 +194,9 @@ static void plain_scores(struct hypernet *hn, double *score_m, double *score_own
             h[i] = fmax(0, (h[i] - mean) / sqrt(var + 1e-5));
         for (int g = 0; g < f->site[t].groups; g++) {
             int at = f->site[t].first + g;
-            score_m[at] = row_dot(hn->prune[t], g, h) + hn->cfg.bias;
+            score_m[at] = row_dot(hn->head[t].prune, g, h) + hn->cfg.bias;
             if (f->site[t].source >= 0)
-                score_own[at] = row_dot(hn->share[t], g, h) + hn->cfg.bias;
+                score_own[at] = row_dot(hn->head[t].own, g, h) + hn->cfg.bias;
         }
     }
 }

@@ -267,7 +267,8 @@ static void params_never_rise_with_a_threshold(void **state)
         for (int g = 0; g < 2 * f->ngroups; g++)
             score[g] = rng_uniform(&key, (uint64_t)g);
         double before = INFINITY;
-        for (double t = -0.01; t < 1.02; t += 0.01) {
+        for (int percent = -1; percent < 102; percent++) {
+            double t = 0.01 * percent;
             for (int i = 0; i < f->nsites; i++)
                 for (int g = f->site[i].first; g < f->site[i].first + f->site[i].groups; g++) {
                     m[g] = score[g] > t;
@@ -335,7 +336,7 @@ static void scores_random(const struct frame *f, uint64_t seed, double *score_m,
     struct rng_key key = {.seed = seed, .purpose = RNG_TEST, .stream = 5};
     for (int g = 0; g < f->ngroups; g++) {
         score_m[g] = 4 * rng_normal(&key, (uint64_t)g);
-        score_own[g] = 4 * rng_normal(&key, (uint64_t)(g + f->ngroups));
+        score_own[g] = 4 * rng_normal(&key, (uint64_t)g + (uint64_t)f->ngroups);
     }
 }
 

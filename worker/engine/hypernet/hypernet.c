@@ -108,11 +108,11 @@ static void heads_add(struct hypernet *hn)
         const struct site *t = &f->site[i];
         if (f->options.prune) {
             snprintf(name, sizeof name, "hyper.%s.prune", t->name);
-            hn->prune[i] = matrix_add(hn, name, t->groups, in, in);
+            hn->head[i].prune = matrix_add(hn, name, t->groups, in, in);
         }
         if (t->source >= 0) {
             snprintf(name, sizeof name, "hyper.%s.own", t->name);
-            hn->share[i] = matrix_add(hn, name, t->groups, in, in);
+            hn->head[i].own = matrix_add(hn, name, t->groups, in, in);
             hn->shared += t->groups;
         }
     }
@@ -121,9 +121,8 @@ static void heads_add(struct hypernet *hn)
 static enum status net_make(struct hypernet *hn, struct err *err)
 {
     int sites = hn->frame->nsites;
-    hn->prune = calloc((size_t)sites, sizeof *hn->prune);
-    hn->share = calloc((size_t)sites, sizeof *hn->share);
-    if (!hn->prune || !hn->share)
+    hn->head = calloc((size_t)sites, sizeof *hn->head);
+    if (!hn->head)
         return err_set(err, ST_NOMEM, "out of memory for the hypernetwork");
     if (hn->cfg.width < sites)
         hn->cfg.width = (sites + 63) / 64 * 64;
@@ -166,8 +165,7 @@ void hypernet_destroy(struct hypernet *hn)
         return;
     params_destroy(hn->params);
     free(hn->input);
-    free(hn->prune);
-    free(hn->share);
+    free(hn->head);
     free(hn);
 }
 
@@ -236,10 +234,15 @@ struct tensor *hypernet_spread(struct ctx *cx, const struct hypernet *hn, struct
     return op_move(cx, y, piece, pieces);
 }
 
+static struct tensor *head_forward(struct ctx *cx, struct tensor *h, struct tensor *w)
+{
+    return w ? op_linear(cx, h, w, NULL, ACT_NONE) : NULL;
+}
+
 struct hypernet_logits hypernet_forward(struct ctx *cx, struct hypernet *hn)
 {
     int n = hn->frame->nsites;
-    size_t bytes = (size_t)n * sizeof(struct tensor *);
+    size_t bytes = (size_t)n * sizeof(void *);
     struct tensor **f = ctx_host(cx, bytes), **b = ctx_host(cx, bytes);
     struct tensor **m = ctx_host(cx, bytes), **own = ctx_host(cx, bytes);
     if (!ctx_ok(cx))
@@ -249,8 +252,8 @@ struct hypernet_logits hypernet_forward(struct ctx *cx, struct hypernet *hn)
     for (int i = 0; i < n; i++) {
         struct tensor *h = op_concat_last(cx, f[i], b[i]);
         h = op_act(cx, op_layernorm(cx, h, hn->norm_w, hn->norm_b, 1e-5), ACT_RELU);
-        m[i] = hn->prune[i] ? op_linear(cx, h, hn->prune[i], NULL, ACT_NONE) : NULL;
-        own[i] = hn->share[i] ? op_linear(cx, h, hn->share[i], NULL, ACT_NONE) : NULL;
+        m[i] = head_forward(cx, h, hn->head[i].prune);
+        own[i] = head_forward(cx, h, hn->head[i].own);
     }
     return (struct hypernet_logits){join(cx, m, n), join(cx, own, n)};
 }

@@ -8,6 +8,12 @@ struct gru {
     struct tensor *w_ih, *w_hh, *b_ih, *b_hh;
 };
 
+/* Of a site, [N,2 gru] each. */
+struct head {
+    struct tensor *prune; /* NULL where the frame's options exclude pruning */
+    struct tensor *own;   /* NULL where the site has no source */
+};
+
 struct hypernet {
     const struct frame *frame;  /* borrowed */
     struct hypernet_config cfg; /* width as rounded up */
@@ -15,10 +21,8 @@ struct hypernet {
     real *input; /* owned, [nsites,width]: orthonormal rows, a function of the seed */
     struct gru forward, backward;
     struct tensor *norm_w, *norm_b;
-    struct tensor *
-        *prune; /* owned, nsites heads [N,2 gru]; NULL where the frame's options exclude them */
-    struct tensor **share; /* owned, nsites heads; NULL where a site has no source */
-    int shared;            /* groups of sites that have a source */
+    struct head *head; /* owned, nsites */
+    int shared;        /* groups of sites that have a source */
 };
 
 /* Logits on the tape: o_m [ngroups], o_own [shared], sites in the frame's order; NULL where there

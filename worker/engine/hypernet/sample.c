@@ -36,9 +36,9 @@ struct hypernet_sample hypernet_draw(struct ctx *cx, struct hypernet *hn)
     return ctx_ok(cx) ? sample : (struct hypernet_sample){0};
 }
 
-/* score = o + b for every group of the sites that `has` a head, else b. */
-static void scores_take(struct ctx *cx, const struct hypernet *hn, struct tensor *const *head,
-                        struct tensor *o, double *score)
+/* score = o + b for every group of the sites that have this head, else b. */
+static void scores_take(struct ctx *cx, const struct hypernet *hn, bool own, struct tensor *o,
+                        double *score)
 {
     const struct frame *f = hn->frame;
     for (int g = 0; g < f->ngroups; g++)
@@ -49,7 +49,7 @@ static void scores_take(struct ctx *cx, const struct hypernet *hn, struct tensor
     ctx_backend(cx)->memory->sync();
     ctx_backend(cx)->memory->download(v, o->data, (size_t)tensor_size(o) * sizeof *v);
     for (int i = 0; i < f->nsites; i++) {
-        if (!head[i])
+        if (!(own ? hn->head[i].own : hn->head[i].prune))
             continue;
         for (int g = f->site[i].first; g < f->site[i].first + f->site[i].groups; g++) {
             score[g] += *v++;
@@ -65,8 +65,8 @@ enum status hypernet_scores(struct hypernet *hn, struct ctx *cx, double *score_m
 {
     ctx_begin(cx, &(struct ctx_config){.seed = hn->cfg.seed});
     struct hypernet_logits o = hypernet_forward(cx, hn);
-    scores_take(cx, hn, hn->prune, o.m, score_m);
-    scores_take(cx, hn, hn->share, o.own, score_own);
+    scores_take(cx, hn, false, o.m, score_m);
+    scores_take(cx, hn, true, o.own, score_own);
     return ctx_finish(cx, err);
 }
 

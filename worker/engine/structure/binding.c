@@ -9,7 +9,6 @@
 #include "engine/structure/site.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum mode { MODE_OWN, MODE_FROZEN, MODE_SOFT, MODE_BITS };
 
@@ -55,16 +54,16 @@ static enum status binding_harden(struct binding *b, const struct structure *har
 enum status binding_create(struct binding **ret_b, const struct frame *frame,
                            const struct structure *hard, struct err *err)
 {
-    enum status st = ST_OK;
     struct binding *b = calloc(1, sizeof *b);
-    if (b) {
-        b->frame = frame;
-        b->site = calloc((size_t)frame->nsites, sizeof *b->site);
-        b->open = calloc((size_t)frame->ngroups, 1);
-    }
-    if (!b || !b->site || !b->open)
+    if (!b)
+        return err_set(err, ST_NOMEM, "out of memory for the structure of a model");
+    b->frame = frame;
+    b->site = calloc((size_t)frame->nsites, sizeof *b->site);
+    b->open = calloc((size_t)frame->ngroups, 1);
+    enum status st = ST_OK;
+    if (!b->site || !b->open)
         st = err_set(err, ST_NOMEM, "out of memory for the structure of a model");
-    if (st == ST_OK && hard)
+    else if (hard)
         st = binding_harden(b, hard, err);
     if (st != ST_OK) {
         binding_destroy(b);
@@ -297,7 +296,8 @@ static void compact_weights(struct binding *b, struct ctx *cx, int site, struct 
 static int site_weights(struct binding *b, struct ctx *cx, int site, struct tensor **w)
 {
     const struct site *t = &b->frame->site[site];
-    memset(w, 0, SLOTS_MAX * sizeof *w);
+    for (int i = 0; i < SLOTS_MAX; i++)
+        w[i] = NULL;
     if (b->hard && b->mode != MODE_OWN)
         ctx_fail(cx, ST_INTERNAL, "%s: a hardened model has no structure to choose", t->name);
     if (!ctx_ok(cx))

@@ -31,8 +31,8 @@ static enum status places_init(struct places *p, const struct structure *st, str
                          .kept_rank = calloc(n, sizeof *p->kept_rank)};
     if (!p->stored || !p->rank || !p->kept_rank) {
         places_fini(p);
-        return err_set(err, ST_NOMEM, "out of memory for a structure of %d groups",
-                       st->frame->ngroups);
+        err_set(err, ST_NOMEM, "out of memory for a structure of %d groups", st->frame->ngroups);
+        return ST_NOMEM;
     }
     structure_stored(st, p->stored);
     site_ranks(st->frame, p->stored, p->rank);
