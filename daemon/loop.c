@@ -27,18 +27,30 @@ struct answer {
     answer_f send;
     void *arg;
     void (*drop)(void *arg);
+    bool reads;
 };
 
-bool loop_answer(struct daemon *d, struct rpc_call *call, answer_f send, void *arg,
-                 void (*drop)(void *arg))
+static bool owe(struct daemon *d, const struct answer *answer)
 {
     struct answer *a = malloc(sizeof *a);
     if (!a)
         return false;
-    *a = (struct answer){NULL, call, send, arg, drop};
+    *a = *answer;
     *d->answers_end = a;
     d->answers_end = &a->next;
     return true;
+}
+
+bool loop_answer(struct daemon *d, struct rpc_call *call, answer_f send, void *arg,
+                 void (*drop)(void *arg))
+{
+    return owe(d, &(struct answer){NULL, call, send, arg, drop, false});
+}
+
+bool loop_answer_read(struct daemon *d, struct rpc_call *call, answer_f send, void *arg,
+                      void (*drop)(void *arg))
+{
+    return owe(d, &(struct answer){NULL, call, send, arg, drop, true});
 }
 
 /* ---- waiting -------------------------------------------------------------------------------- */
@@ -85,7 +97,7 @@ static void loop_timers(struct daemon *d)
     d->next_tick_ms = now + TICK_MS;
     d->failing = false;
     if (d->stale)
-        d->stale = jobs_reload(d->jobs, d->store, NULL) != ST_OK;
+        d->stale = d->failing = jobs_reload(d->jobs, d->store, NULL) != ST_OK;
     jobs_tick(d);
     streams_tick(d);
 }
@@ -139,7 +151,7 @@ static void loop_answers(struct daemon *d)
     d->answers_end = &d->answers;
     while (a) {
         struct answer *next = a->next;
-        if (d->group_err.code == ST_OK)
+        if (d->group_err.code == ST_OK || (a->reads && !d->stale))
             a->send(d, a->call, a->arg);
         else
             rpc_call_fail(a->call, d->group_err.code, d->group_err.text);

@@ -22,5 +22,8 @@ typedef void (*answer_f)(struct daemon *d, struct rpc_call *call, void *arg);
  * (NULL allowed) frees arg in either case. False when out of memory: nothing was taken. */
 bool loop_answer(struct daemon *d, struct rpc_call *call, answer_f send, void *arg,
                  void (*drop)(void *arg));
+/* The same for a call that only reads: it is answered even if the group of others fails, from what is durable then. */
+bool loop_answer_read(struct daemon *d, struct rpc_call *call, answer_f send, void *arg,
+                      void (*drop)(void *arg));
 
 #endif

@@ -35,7 +35,8 @@ static void view_init(struct view *v, const struct daemon *d, const struct job *
                                    .name = job->name,
                                    .ranks = job->ranks,
                                    .threads = job->threads,
-                                   .gpus_per_rank = job->gpus_per_rank};
+                                   .gpus_per_rank = job->gpus_per_rank,
+                                   .reported = job->attempt.reported};
 }
 
 const char *job_stop_reason(const struct job *job)

@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define TAIL_MAX 1024 /* bytes of a log that are looked at for its last lines */
+
 void folder_path(const struct daemon *d, int64_t job_id, char ret_path[FOLDER_PATH_MAX])
 {
     snprintf(ret_path, FOLDER_PATH_MAX, "%s/jobs/%lld", d->options.home, (long long)job_id);
@@ -104,29 +106,37 @@ enum status folder_prepare(struct daemon *d, const struct job *job, struct err *
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-/* Starts at a line's begin unless the line is longer than all there is. */
-static void printable_lines(char *out, size_t max, const char *text, size_t len)
+/* mpirun frames what it says with lines of dashes: they say nothing. */
+static bool is_ruler(const char *line, size_t len)
+{
+    return strspn(line, "-=\r") >= len;
+}
+
+static size_t add_printable(char *out, size_t n, size_t size, const char *line, size_t len)
+{
+    if (n > 0 && n + 4 < size) {
+        memcpy(out + n, " | ", 3);
+        n += 3;
+    }
+    for (size_t i = 0; i < len && n + 1 < size; i++)
+        if (line[i] != '\r')
+            out[n++] = line[i] >= ' ' && line[i] < 127 ? line[i] : '?';
+    return n;
+}
+
+/* text ends with a NUL. */
+static void printable_lines(char *out, size_t size, char *text)
 {
     size_t n = 0;
-    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
-        len--;
-    for (size_t i = 0; i < len && n + 4 < max; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c == '\n') {
-            memcpy(out + n, " | ", 3);
-            n += 3;
-        } else if (c >= ' ' && c < 127) {
-            out[n++] = (char)c;
-        } else if (c != '\r') {
-            out[n++] = '?';
-        }
-    }
+    for (char *line; (line = strsep(&text, "\n"));)
+        if (!is_ruler(line, strlen(line)))
+            n = add_printable(out, n, size, line, strlen(line));
     out[n] = '\0';
 }
 
 void folder_log_tail(const struct daemon *d, int64_t job_id, char *out, size_t max)
 {
-    char dir[FOLDER_PATH_MAX], path[FOLDER_PATH_MAX + 16], text[1024];
+    char dir[FOLDER_PATH_MAX], path[FOLDER_PATH_MAX + 16], text[TAIL_MAX + 1], lines[2 * TAIL_MAX];
     *out = '\0';
     folder_path(d, job_id, dir);
     snprintf(path, sizeof path, "%s/log.txt", dir);
@@ -134,17 +144,17 @@ void folder_log_tail(const struct daemon *d, int64_t job_id, char *out, size_t m
     struct stat sb;
     if (fd < 0)
         return;
-    size_t want = max < sizeof text ? max : sizeof text;
-    if (fstat(fd, &sb) == 0 && S_ISREG(sb.st_mode)) {
-        off_t from = sb.st_size > (off_t)want ? sb.st_size - (off_t)want : 0;
-        ssize_t n = pread(fd, text, want, from);
-        const char *start = text, *line = n > 0 ? memchr(text, '\n', (size_t)n) : NULL;
-        if (from > 0 && line && line + 1 < text + n)
-            start = line + 1;
-        if (n > 0)
-            printable_lines(out, max, start, (size_t)(text + n - start));
-    }
+    ssize_t n = 0;
+    if (fstat(fd, &sb) == 0 && S_ISREG(sb.st_mode))
+        n = pread(fd, text, TAIL_MAX, sb.st_size > TAIL_MAX ? sb.st_size - TAIL_MAX : 0);
     close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    printable_lines(lines, sizeof lines, text);
+    /* What came last matters most: too much of it is cut in front, at a line's begin where there is one. */
+    size_t len = strlen(lines);
+    const char *from = len < max ? lines : lines + len - max + 1;
+    const char *line = from > lines ? strstr(from, " | ") : NULL;
+    snprintf(out, max, "%s", line ? line + 3 : from);
 }
 
 /* Symbolic links are resolved first: what counts is where the file really is. */

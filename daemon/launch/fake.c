@@ -23,19 +23,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FAKE_MAX 1024
-
 struct script {
     int64_t steps, step_ms, start_ms, die_at, die_attempts, exit, signal, vanish;
     int64_t report, done, deaf, refuse, silent;
-};
-
-/* How much of an attempt has been reported; a restarted daemon hears it all again and drops what it
- * knows. */
-struct delivered {
-    int64_t job_id;
-    int attempt;
-    uint64_t number;
 };
 
 struct launch_fake {
@@ -43,7 +33,6 @@ struct launch_fake {
     const struct clock *clock;
     fake_report_f report;
     void *user;
-    struct delivered delivered[FAKE_MAX];
 };
 
 /* An attempt as its folder tells it. Times 0 = not. */
@@ -183,20 +172,11 @@ static struct fake_now stand(const struct fake_attempt *a, const struct launch_s
     return now;
 }
 
-static struct delivered *find_delivered(struct launch_fake *f, const struct launch_spec *spec)
-{
-    struct delivered *d = &f->delivered[(uint64_t)spec->job_id % FAKE_MAX];
-    if (d->job_id != spec->job_id || d->attempt != spec->attempt)
-        *d = (struct delivered){spec->job_id, spec->attempt, 0};
-    return d;
-}
-
 /* Record numbers: 1 hello, 1 + k step k, then done. */
 static void deliver(struct launch_fake *f, const struct launch_spec *spec,
                     const struct fake_attempt *a, const struct fake_now *now)
 {
     const struct script *s = &a->script;
-    struct delivered *d = find_delivered(f, spec);
     struct fake_report r = {
         .job_id = spec->job_id, .attempt = spec->attempt, .steps = (uint64_t)s->steps};
     if (!s->report || !now->hello)
@@ -204,7 +184,7 @@ static void deliver(struct launch_fake *f, const struct launch_spec *spec,
     bool says_done =
         now->ended && s->done && (now->stopped || (!dies(s, spec) && now->ev.exit_code == 0));
     uint64_t last = 1 + (uint64_t)now->step + says_done;
-    for (uint64_t n = d->number + 1; n <= last; n++) {
+    for (uint64_t n = spec->reported + 1; n <= last; n++) {
         r.number = n;
         r.kind = n == 1 ? FAKE_HELLO : says_done && n == last ? FAKE_DONE : FAKE_STEP;
         r.step = n - 1;
@@ -212,7 +192,6 @@ static void deliver(struct launch_fake *f, const struct launch_spec *spec,
         r.success = !now->stopped;
         r.reason = now->stopped ? "stopped" : "";
         f->report(&r, f->user);
-        d->number = n;
     }
 }
 

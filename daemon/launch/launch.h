@@ -25,6 +25,8 @@ struct launch_spec {
     const char *attempt_dir; /* DIR/attempts/N; exists */
     const char *name;        /* the job's name: the fake's script */
     int ranks, threads, gpus_per_rank;
+    uint64_t
+        reported; /* the newest record of the attempt that is known; the fake reports what is above */
 };
 
 /* What is known about an attempt. */

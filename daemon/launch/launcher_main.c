@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "launch/record.h"
+#include "launch/shm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -86,11 +87,20 @@ static void leave_record(const char *dir, struct exit_record *record)
     }
 }
 
+static void point_to_shm(const struct launcher_record *me)
+{
+    char path[SHM_PATH_MAX];
+    shm_path(me, path);
+    if (shm_create(me))
+        setenv(SHM_VARIABLE, path, 1);
+}
+
 static enum status run_attempt(const char *dir, char **argv, char **env, struct err *err)
 {
     struct launcher_record me = {.pid = getpid(), .start_time = proc_start_time(getpid())};
     TRY(proc_boot_id(me.boot_id, err));
     TRY(record_write_launcher(dir, &me, err));
+    point_to_shm(&me);
     struct exit_record record = {0};
     int why = 0;
     struct err start_err;
@@ -105,6 +115,7 @@ static enum status run_attempt(const char *dir, char **argv, char **env, struct 
             snprintf(record.refused, sizeof record.refused, "cannot run %.150s: %s", argv[0],
                      strerror(why));
     }
+    shm_remove(&me);
     leave_record(dir, &record);
     return ST_OK;
 }

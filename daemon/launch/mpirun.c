@@ -7,6 +7,7 @@
 #include "launch/launch.h"
 
 #include "launch/record.h"
+#include "launch/shm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -257,8 +258,8 @@ static void mpirun_poll(struct launch *l, const struct launch_spec *spec, struct
     if (ret_ev->kind == EVIDENCE_ALIVE && !w)
         watch(m, spec, record.pid, false);
     /* The record may have been written between the two looks. */
-    if (ret_ev->kind == EVIDENCE_VANISHED)
-        exit_evidence(spec, ret_ev);
+    if (ret_ev->kind == EVIDENCE_VANISHED && !exit_evidence(spec, ret_ev))
+        shm_remove(&record);
     if (ret_ev->kind != EVIDENCE_ALIVE && ret_ev->kind != EVIDENCE_STARTING)
         unwatch(w);
 }

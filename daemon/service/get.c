@@ -140,7 +140,12 @@ static void free_lists(struct wire_job *w)
 static void send_get(struct daemon *d, struct rpc_call *call, void *arg)
 {
     struct err err;
-    struct wire_job w = {.from = *(struct job *)arg};
+    struct wire_job w = {0};
+    const char *id = arg;
+    if (lookup_job(d, id, &w.from, &err) != ST_OK) {
+        rpc_call_fail(call, err.code, err.text);
+        return;
+    }
     espalier__v1__job__init(&w.job);
     buf_init(&w.file, 4u << 20);
     buf_init(&w.overrides, 4u << 20);
@@ -159,15 +164,11 @@ static void send_get(struct daemon *d, struct rpc_call *call, void *arg)
     buf_fini(&w.overrides);
 }
 
+/* Looked up when it is answered: what is seen before the commit may never come true. */
 enum status serve_get(struct daemon *d, struct rpc_call *call, const V1(GetRequest) * request,
                       struct err *err)
 {
-    struct job *job = malloc(sizeof *job);
-    enum status st = job ? lookup_job(d, request->id, job, err)
-                         : err_set(err, ST_NOMEM, "the daemon is out of memory");
-    if (st == ST_OK && !loop_answer(d, call, send_get, job, free))
-        st = err_set(err, ST_NOMEM, "the daemon is out of memory");
-    if (st != ST_OK)
-        free(job);
-    return st;
+    if (!loop_answer_read(d, call, send_get, request->id, NULL))
+        return err_set(err, ST_NOMEM, "the daemon is out of memory");
+    return ST_OK;
 }

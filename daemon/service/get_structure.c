@@ -41,7 +41,7 @@ enum status serve_get_structure(struct daemon *d, struct rpc_call *call,
     struct structure_query *q = malloc(sizeof *q);
     if (q)
         *q = (struct structure_query){job.id, (int)request->version};
-    if (!q || !loop_answer(d, call, send_structure, q, free)) {
+    if (!q || !loop_answer_read(d, call, send_structure, q, free)) {
         free(q);
         return err_set(err, ST_NOMEM, "the daemon is out of memory");
     }

@@ -142,7 +142,7 @@ enum status serve_list(struct daemon *d, struct rpc_call *call, const V1(ListReq
     struct page_query *q = calloc(1, sizeof *q);
     enum status st =
         q ? parse_query(request, q, err) : err_set(err, ST_NOMEM, "the daemon is out of memory");
-    if (st == ST_OK && !loop_answer(d, call, send_list, q, free))
+    if (st == ST_OK && !loop_answer_read(d, call, send_list, q, free))
         st = err_set(err, ST_NOMEM, "the daemon is out of memory");
     if (st != ST_OK)
         free(q);

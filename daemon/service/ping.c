@@ -21,7 +21,7 @@ enum status serve_ping(struct daemon *d, struct rpc_call *call, const V1(PingReq
                        struct err *err)
 {
     (void)request;
-    if (!loop_answer(d, call, send_ping, NULL, NULL))
+    if (!loop_answer_read(d, call, send_ping, NULL, NULL))
         return err_set(err, ST_NOMEM, "the daemon is out of memory");
     return ST_OK;
 }

@@ -194,7 +194,10 @@ class Ranks(Case):
         self.assertEqual((got.attempt, got.reason), (3, "rank_lost"))
         self.assertIn("killed by signal 9", got.text)
         self.assertIn("Last lines of the log:", got.text)
-        self.assertEqual(self.ran(job) >= 3, True)
+        self.assertGreaterEqual(self.ran(job), 3)
+        # No segment of a killed attempt is left in memory.
+        self.assertEqual([f for f in os.listdir("/dev/shm") if f.startswith("espalier.%d." % os.geteuid())
+                          and not os.path.exists("/proc/" + f.split(".")[2])], [])
 
     def test_cancel_ends_the_ranks(self):
         self.d.remove()

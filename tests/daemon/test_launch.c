@@ -32,8 +32,8 @@ struct bed {
 static void hear(const struct fake_report *report, void *user)
 {
     struct bed *bed = user;
-    (void)report;
     bed->reports++;
+    assert_int_equal(report->number, bed->reports); /* in order, none twice */
 }
 
 /* As a restarted daemon would: nothing is kept but the folder. */
@@ -59,7 +59,13 @@ static int set_up(void **state, bool fake)
     if (!mkdtemp(bed->dir))
         return -1;
     snprintf(bed->attempt_dir, sizeof bed->attempt_dir, "%s/attempts/1", bed->dir);
-    bed->spec = (struct launch_spec){7, 1, bed->dir, bed->attempt_dir, bed->name, 2, 1, 0};
+    bed->spec = (struct launch_spec){.job_id = 7,
+                                     .attempt = 1,
+                                     .job_dir = bed->dir,
+                                     .attempt_dir = bed->attempt_dir,
+                                     .name = bed->name,
+                                     .ranks = 2,
+                                     .threads = 1};
     *state = bed;
     restart(bed);
     return file_mkdirs(bed->attempt_dir, 0700, &bed->err) == ST_OK ? 0 : -1;
@@ -78,6 +84,7 @@ static int set_up_mpirun(void **state)
 static void poll_once(struct bed *bed, struct evidence *ret_ev)
 {
     bed->launch->ops->poll(bed->launch, &bed->spec, ret_ev);
+    bed->spec.reported = (uint64_t)bed->reports;
 }
 
 static bool is_end(enum evidence_kind k)
