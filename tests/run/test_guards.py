@@ -17,6 +17,17 @@ def poison(path):
     path.write_bytes(raw)
 
 
+def level(path):
+    """Makes every query the same."""
+    raw = bytearray(path.read_bytes())
+    n, = struct.unpack("<Q", raw[:8])
+    t = json.loads(raw[8:8 + n])["query_embed.weight"]
+    a, b = (8 + n + x for x in t["data_offsets"])
+    row = raw[a:a + 4 * t["shape"][1]]
+    raw[a:b] = row * t["shape"][0]
+    path.write_bytes(raw)
+
+
 case = Case()
 try:
     good = case.job("good", 1)
@@ -31,6 +42,15 @@ try:
     log = run(folder, 1, expect=14)
     assert log.count("the step is skipped") == 3, log
     assert "3 steps in a row had a loss of NaN or Inf (train.nan_limit)" in log, log
+
+    # Collapse: all queries alike. Named; with train.on_collapse: stop it ends the job.
+    alike = case.dir / "alike.safetensors"
+    alike.write_bytes((good / "export" / "expanded" / "model.safetensors").read_bytes())
+    level(alike)
+    folder = case.job("alike", 1, start + [("model.init", alike), ("train.on_collapse", "stop"), ("train.log_every", 1),
+                                          ("model.dropout", 0)])
+    log = run(folder, 1, expect=14)
+    assert "all queries answer alike" in log and "the model has collapsed at step 3" in log, log
 
     # Another model's file.
     folder = case.job("other", 1, start + [("model.init", good / "export" / "expanded" / "model.safetensors"),

@@ -19,11 +19,22 @@ try:
     # A damaged newest checkpoint is named and passed over; the one before it serves.
     damaged = case.job("damaged")
     assert kill_at(damaged, "finetune 6/10")
-    newest = sorted((damaged / "checkpoints").glob("step-*"))[-1]
+    newest = sorted((damaged / "checkpoints").glob("step-*.safetensors"))[-1]
     newest.write_bytes(newest.read_bytes()[:-100])
     log = run(damaged)
     assert "passed over" in log and newest.name in log, log
     assert exports(whole) == exports(damaged)
+
+    # So is one with a single flipped bit in the weights.
+    flipped = case.job("flipped")
+    assert kill_at(flipped, "finetune 6/10")
+    newest = sorted((flipped / "checkpoints").glob("step-*.safetensors"))[-1]
+    raw = bytearray(newest.read_bytes())
+    raw[-1000] ^= 4
+    newest.write_bytes(raw)
+    log = run(flipped)
+    assert "its SHA-256 is not the one" in log and "passed over" in log, log
+    assert exports(whole) == exports(flipped)
 
     # An older attempt that wakes up behind the fence writes nothing.
     fenced = case.job("fenced")

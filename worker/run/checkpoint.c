@@ -58,6 +58,7 @@ static struct json_object *state_to_json(struct run *r)
     put_int(o, "version", s->version);
     put_num(o, "kept", s->kept);
     put_num(o, "sampled", s->sampled);
+    put_num(o, "best", s->best);
     put_num(o, "hyper_seconds", s->hyper_seconds);
     put_int(o, "adam_steps", r->opt ? adamw_steps(r->opt) : -1);
     put_int(o, "hyper_adam_steps", r->hyper_opt ? adamw_steps(r->hyper_opt) : -1);
@@ -87,6 +88,7 @@ static void state_from_json(struct run_state *s, struct json_object *o)
     s->version = (int)json_get_int(o, "version", 0);
     s->kept = json_get_num(o, "kept", 1);
     s->sampled = json_get_num(o, "sampled", 1);
+    s->best = json_get_num(o, "best", -1);
     s->hyper_seconds = json_get_num(o, "hyper_seconds", 0);
     struct json_object *seconds = json_find(o, "seconds");
     for (size_t i = 0; i < STAGE_COUNT && i < json_object_array_length(seconds); i++)
@@ -161,14 +163,50 @@ static void remove_old(const struct run *r)
     char(*names)[NAME_SIZE] = calloc(MAX_FILES, NAME_SIZE);
     int n = names ? list_checkpoints(r, names) : 0;
     for (int i = (int)r->job->train_checkpoint_keep; i < n; i++) {
-        char relative[NAME_SIZE + 16];
-        snprintf(relative, sizeof relative, "checkpoints/%s", names[i]);
-        char *path = job_folder_path(r->folder, relative);
-        if (path)
-            unlink(path);
-        free(path);
+        static const char *const parts[] = {"", ".sha256"};
+        for (int k = 0; k < 2; k++) {
+            char relative[NAME_SIZE + 32];
+            snprintf(relative, sizeof relative, "checkpoints/%s%s", names[i], parts[k]);
+            char *path = job_folder_path(r->folder, relative);
+            if (path)
+                unlink(path);
+            free(path);
+        }
     }
     free(names);
+}
+
+/* NAME.sha256 beside the file, in sha256sum's format: what a resume holds the bytes against. */
+static enum status write_sum(const char *path, const char sha[HASH_HEX_SIZE], struct err *err)
+{
+    struct buf line;
+    char sum_path[4096];
+    snprintf(sum_path, sizeof sum_path, "%s.sha256", path);
+    buf_init(&line, 4096);
+    buf_printf(&line, "%s  %s\n", sha, path_base(path));
+    enum status st = file_write_atomic(sum_path, buf_str(&line), line.len, 0600, err);
+    buf_fini(&line);
+    return st;
+}
+
+/* ST_CORRUPT if the bytes are not those that were written. A file without its sum was written by a process that was
+ * killed right after it: whole, since the rename is the last thing that happens to it. */
+static enum status check_sum(const char *path, struct err *err)
+{
+    struct buf line;
+    char sum_path[4096], sha[HASH_HEX_SIZE];
+    snprintf(sum_path, sizeof sum_path, "%s.sha256", path);
+    if (!file_exists(sum_path))
+        return ST_OK;
+    buf_init(&line, 4096);
+    enum status st = file_read(&line, sum_path, err);
+    if (st == ST_OK)
+        st = hash_file(sha, path, err);
+    if (st == ST_OK && strncmp(buf_str(&line), sha, HASH_HEX_SIZE - 1) != 0)
+        st = err_set(err, ST_CORRUPT, "%s is damaged: its SHA-256 is not the one in %s", path,
+                     path_base(sum_path));
+    buf_fini(&line);
+    return st;
 }
 
 static enum status checkpoint_root(struct run *r, struct err *err)
@@ -182,6 +220,8 @@ static enum status checkpoint_root(struct run *r, struct err *err)
         folder && path ? file_mkdirs(folder, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
     if (st == ST_OK)
         st = write_state(r, name, sha, err);
+    if (st == ST_OK)
+        st = write_sum(path, sha, err);
     struct stat sb;
     if (st == ST_OK && stat(path, &sb) < 0)
         st = err_errno(err, "cannot find the checkpoint %s after writing it", path);
@@ -254,8 +294,9 @@ static enum status load_state(struct run *r, const char *name, struct err *err)
     struct safetensors *f = NULL;
     struct json_object *o = NULL;
     const char *json;
-    enum status st =
-        path ? state_open(&f, &json, path, err) : err_set(err, ST_NOMEM, "out of memory");
+    enum status st = path ? check_sum(path, err) : err_set(err, ST_NOMEM, "out of memory");
+    if (st == ST_OK)
+        st = state_open(&f, &json, path, err);
     if (st == ST_OK)
         st = json_parse(&o, json, strlen(json), path, err);
     if (st == ST_OK)

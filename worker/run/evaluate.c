@@ -157,6 +157,7 @@ static enum status put_row(struct run *r, const char *name, const struct structu
     snprintf(metric, sizeof metric, "eval.%s.p1", name);
     double p1 = rec_micro(m, METRIC_IOU, METRIC_P1).p;
     run_metric(r, metric, p1, "fraction");
+    r->state.best = fmax(r->state.best, p1);
     run_note(
         r, REPORT_INFO, "%s: P@1 %.4f (macro %.4f, GIoU %.4f), %lld parameters, %lld expressions",
         name, p1, rec_macro(m, METRIC_IOU, METRIC_P1).p, rec_micro(m, METRIC_GIOU, METRIC_P1).p,

@@ -84,6 +84,12 @@ static void say_hello(struct run *r)
                  backend_describe(r->backend), (uint64_t)r->resumed_step, NULL);
 }
 
+static void skip_unwanted(struct run *r)
+{
+    while (r->state.stage < STAGE_COUNT && !stages[r->state.stage].wanted(r->job))
+        r->state.stage++;
+}
+
 /* Ends a stage: its time, a checkpoint at the next one's door, and the coordinator's note. */
 static enum status leave_stage(struct run *r, struct err *err)
 {
@@ -92,6 +98,7 @@ static enum status leave_stage(struct run *r, struct err *err)
     if (run_root(r) && r->report)
         report_phase_done(r->report, stage_name(left), r->state.seconds[left], NULL);
     r->state.stage++;
+    skip_unwanted(r);
     r->state.step = 0;
     adamw_destroy(r->opt);
     r->opt = NULL;
@@ -100,15 +107,10 @@ static enum status leave_stage(struct run *r, struct err *err)
 
 static enum status run_stages(struct run *r, struct err *err)
 {
-    while (r->state.stage < STAGE_COUNT) {
-        const struct stage_row *row = &stages[r->state.stage];
-        if (!row->wanted(r->job)) {
-            r->state.stage++;
-            continue;
-        }
+    for (skip_unwanted(r); r->state.stage < STAGE_COUNT;) {
         if (run_root(r))
             log_info("stage %s", stage_name(r->state.stage));
-        TRY(row->run(r, err));
+        TRY(stages[r->state.stage].run(r, err));
         TRY(leave_stage(r, err));
     }
     return ST_OK;

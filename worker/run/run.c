@@ -109,6 +109,7 @@ enum status run_create(struct run **ret_run, struct job_folder *folder, struct c
     r->comm = comm;
     r->state.frozen_at = -1;
     r->state.kept = 1;
+    r->state.best = -1;
     r->state.sampled = 1;
     r->result = json_object_new_object();
     enum status st = open_report(r, err);

@@ -58,6 +58,7 @@ struct run_state {
     int64_t hyper_steps;
     int version;    /* structure read-outs that differed, so far */
     double kept;    /* P/P_total of the newest read-out; 1 before */
+    double best;    /* largest P@1 of any evaluation so far; -1 before */
     double sampled; /* P/P_total of the last hypernetwork step's sample */
     double seconds[STAGE_COUNT];
     double hyper_seconds; /* part of the search */
