@@ -102,19 +102,6 @@ static void loop_timers(struct daemon *d)
     streams_tick(d);
 }
 
-static void loop_inbox(struct daemon *d)
-{
-    struct message *m;
-    for (int i = 0; i < GROUP_MAX && (m = inbox_take(d->inbox)); i++)
-        m->run(d, m);
-}
-
-static void loop_queue(struct daemon *d)
-{
-    if (d->queue_dirty && !d->failing && d->group_err.code == ST_OK)
-        queue_run(d);
-}
-
 /* A failed group never happened: memory is what the store says, and every effect is due again. */
 static void group_undo(struct daemon *d)
 {
@@ -130,6 +117,27 @@ static void group_undo(struct daemon *d)
         log_error("%s", err.text);
     d->queue_dirty = d->failing = true;
     d->next_tick_ms = now + TICK_FAILING_MS;
+}
+
+/* What the last effects or the timers failed at is no reason to refuse those who call now. */
+static void loop_settle(struct daemon *d)
+{
+    if (d->group_err.code != ST_OK)
+        group_undo(d);
+    d->group_err.code = ST_OK;
+}
+
+static void loop_inbox(struct daemon *d)
+{
+    struct message *m;
+    for (int i = 0; i < GROUP_MAX && (m = inbox_take(d->inbox)); i++)
+        m->run(d, m);
+}
+
+static void loop_queue(struct daemon *d)
+{
+    if (d->queue_dirty && !d->failing && d->group_err.code == ST_OK)
+        queue_run(d);
 }
 
 static void loop_commit(struct daemon *d)
@@ -179,6 +187,7 @@ static void loop_effects(struct daemon *d)
 static void loop_pass(struct daemon *d)
 {
     loop_timers(d);
+    loop_settle(d);
     loop_inbox(d);
     loop_queue(d);
     loop_commit(d);

@@ -2,6 +2,7 @@
 #include "job/change.h"
 
 #include "daemon.h"
+#include "job/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -43,7 +44,7 @@ static enum status take_edge(struct job *job, const struct job_edge *edge,
 {
     job->state = edge->to;
     job->reason = edge->reason == REASON_GIVEN ? change->reason : edge->reason;
-    snprintf(job->text, sizeof job->text, "%s", change->text ? change->text : "");
+    text_clean(job->text, sizeof job->text, change->text);
     job->changed_ms = now;
     if (edge->to == JOB_RUNNING && job->started_ms == 0)
         job->started_ms = now;

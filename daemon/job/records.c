@@ -3,12 +3,14 @@
 
 #include "daemon.h"
 #include "job/change.h"
+#include "job/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NOTE_SERIES "#note" /* no metric's name starts with '#' */
+#define NOTE_MAX 512
 #define METRIC_NAME_MAX 128
 #define SHA256_HEX 64
 
@@ -38,8 +40,10 @@ static enum status note(struct daemon *d, struct active *a, const Espalier__V1__
                         Espalier__V1__Severity severity, const char *text, struct err *err)
 {
     Espalier__V1__Note n = ESPALIER__V1__NOTE__INIT;
+    char clean[NOTE_MAX];
+    text_clean(clean, sizeof clean, text);
     n.severity = severity;
-    n.text = (char *)text;
+    n.text = clean;
     return append(d, a, r, EVENT_NOTE, NOTE_SERIES, &n.base, err);
 }
 
@@ -156,8 +160,8 @@ static void take_done(struct active *a, const Espalier__V1__Record *r)
     struct attempt *t = &a->job.attempt;
     t->done = true;
     t->done_success = r->done->success;
-    snprintf(t->done_reason, sizeof t->done_reason, "%s", r->done->reason);
-    snprintf(t->done_text, sizeof t->done_text, "%s", r->done->text);
+    text_clean(t->done_reason, sizeof t->done_reason, r->done->reason);
+    text_clean(t->done_text, sizeof t->done_text, r->done->text);
 }
 
 static enum status take_one(struct daemon *d, struct active *a, const Espalier__V1__Record *r,

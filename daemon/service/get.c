@@ -1,6 +1,7 @@
 /* get.c - Get: one job with all that is known about it. */
 #include "base/json.h"
 #include "job/folder.h"
+#include "job/text.h"
 #include "loop.h"
 #include "service/service.h"
 
@@ -104,7 +105,9 @@ static enum status fill_rest(struct daemon *d, struct wire_job *w, struct err *e
 {
     int64_t id = w->from.id;
     snprintf(w->id, sizeof w->id, "%lld", (long long)id);
-    folder_path(d, id, w->folder);
+    char folder[FOLDER_PATH_MAX];
+    folder_path(d, id, folder);
+    text_clean(w->folder, sizeof w->folder, folder);
     w->job.id = w->id;
     w->job.folder = w->folder;
     w->job.last_event = (uint64_t)store_event_last(d->store, id);

@@ -2,6 +2,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "job/change.h"
+#include "job/text.h"
 #include "loop.h"
 #include "service/check.h"
 #include "service/service.h"
@@ -55,7 +56,7 @@ static void fill_job(const struct daemon *d, const struct check *c, struct job *
     job->need = (struct resources){.cores = f->resources_ranks * f->resources_threads,
                                    .gpus = f->resources_ranks * f->resources_gpus,
                                    .memory_bytes = f->resources_ranks * each};
-    snprintf(job->name, sizeof job->name, "%s", f->name ? f->name : "");
+    text_clean(job->name, sizeof job->name, f->name);
     snprintf(job->owner, sizeof job->owner, "%s", d->owner);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "job/state.h"
+#include "job/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -167,13 +168,29 @@ static void ends_are_judged(void **state)
     assert_int_equal(r, REASON_WORKER_FAILED);
 }
 
+static void text_stays_utf8(void **state)
+{
+    (void)state;
+    char out[8];
+    text_clean(out, sizeof out, "abc\xC3\xA4");
+    assert_string_equal(out, "abc\xC3\xA4");
+    text_clean(out, sizeof out, "abcdef\xC3\xA4"); /* the last character does not fit whole */
+    assert_string_equal(out, "abcdef");
+    text_clean(out, sizeof out, "a\xFFz\xE2\x82");
+    assert_string_equal(out, "a?z??");
+    text_clean(out, sizeof out, "\xED\xA0\x80\xC0\xAF");
+    assert_string_equal(out, "?????");
+    text_clean(out, sizeof out, NULL);
+    assert_string_equal(out, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(drawing_equals_table), cmocka_unit_test(reasons_are_documented),
         cmocka_unit_test(edges_are_unique),     cmocka_unit_test(nothing_follows_an_end),
         cmocka_unit_test(every_state_can_end),  cmocka_unit_test(every_end_is_possible),
-        cmocka_unit_test(ends_are_judged),
+        cmocka_unit_test(ends_are_judged),      cmocka_unit_test(text_stays_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

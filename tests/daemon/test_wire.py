@@ -131,8 +131,10 @@ class Jobs(Case):
             except grpc.RpcError as e:
                 self.assertEqual(e.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
         self.assertEqual(self.d.state(job), "RUNNING")
-        self.c.call("Cancel", id=job)
-        self.d.wait(job, "CANCELLED")
+        self.c.call("Cancel", id=job, text="ä" * 4000)
+        self.assertEqual(self.d.wait(job, "CANCELLED").text, "")
+        long = [e.state.text for e in self.d.events(job) if e.state.text]
+        self.assertEqual(long, ["ä" * 511])
 
 
 class Ladder(Case):
