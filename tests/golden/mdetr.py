@@ -144,8 +144,9 @@ def rows_of(cfg, c):
 
 
 def patch_targets(cfg, c, which):
-    """Words [B,N,V] and boxes [B,N,4] of the patches."""
+    """Words [B,N,V], boxes [B,N,4] and likeness [B,N,L] of the patches."""
     words = np.zeros((len(which), len(which[0]), cfg["vocab"]))
+    likeness = np.zeros((len(which), len(which[0]), c["token"].shape[1]))
     box = np.full((len(which), len(which[0]), 4), np.nan)
     for b, row in enumerate(which):
         for i, g in enumerate(row):
@@ -153,10 +154,11 @@ def patch_targets(cfg, c, which):
                 words[b, i, PAD] = 1
             elif g != "pad":
                 box[b, i] = c["box"][g]
+                likeness[b, i] = c["positive"][g]
                 phrase = c["token"][b][c["positive"][g] > 0]
                 for word in phrase:
                     words[b, i, word] += 1 / len(phrase)
-    return torch.tensor(words), torch.tensor(box)
+    return torch.tensor(words), torch.tensor(box), torch.tensor(likeness)
 
 
 def dense(model, cfg, c):

@@ -360,6 +360,16 @@ def match(out, boxes, positive, count):
     return torch.tensor(bi, dtype=torch.long), torch.tensor(qi, dtype=torch.long), torch.tensor(gi, dtype=torch.long)
 
 
+def contrast(q, t, positive, temperature):
+    """q [B,Q,k], t [B,L,k] of unit length, positive [B,Q,L]: both directions, halved and summed."""
+    z = q @ t.transpose(1, 2) / temperature
+    total = 0.0
+    for dim in (2, 1):
+        n = positive.sum(dim)
+        total = total + ((z.logsumexp(dim) - (z * positive).sum(dim) / (n + 1e-6)) * (n > 0)).sum()
+    return total / 2
+
+
 def layer_losses(out, boxes, positive, count):
     num = max(1, int(count.sum()))
     bi, qi, gi = match(out, boxes, positive, count)
@@ -372,15 +382,11 @@ def layer_losses(out, boxes, positive, count):
     pb, tb = out["boxes"][bi, qi], boxes[bi, gi]
     bbox = (pb - tb).abs().sum() / num
     giou = (1 - iou_giou(pb, tb)[1]).sum() / num
-    z = out["contrast_image"] @ out["contrast_text"].transpose(1, 2) / 0.07
-    length = z.shape[2]
+    length = out["contrast_text"].shape[1]
     pos = torch.zeros(b, q, length)
     pos[bi, qi] = positive[bi, gi][:, :length]
-    con = 0.0
-    for dim in (2, 1):
-        n = pos.sum(dim)
-        con = con + ((z.logsumexp(dim) - (z * pos).sum(dim) / (n + 1e-6)) * (n > 0)).sum()
-    return dict(ce=ce, bbox=bbox, giou=giou, contrast=con / 2 / num)
+    con = contrast(out["contrast_image"], out["contrast_text"], pos, 0.07) / num
+    return dict(ce=ce, bbox=bbox, giou=giou, contrast=con)
 
 
 WEIGHTS = dict(ce=1.0, bbox=5.0, giou=2.0, contrast=1.0)
@@ -416,13 +422,22 @@ def dense_loss(model, memory, image, text, boxes, num):
             + 0.5 * rows_loss(model.class_embed(memory[:, n:]), *text) / num)
 
 
-def warmup_loss(model, image, words, boxes, tokens, text_mask, text, num, image_mask=None):
+def meeting_loss(model, x, y, likeness, boxes, num):
+    """Section 6: patches x [B,N,C] and text y [B,L,d]; likeness [B,N,L], 1 where the patch shows the token's object."""
+    x = F.linear(x, model.input_proj.weight.flatten(1), model.input_proj.bias)
+    alike = contrast(F.normalize(x, dim=-1, eps=1e-12), F.normalize(y, dim=-1, eps=1e-12), likeness, 0.1)
+    bbox, giou = shown_boxes(model.bbox_embed(x), boxes)
+    return (alike + 5 * bbox + 2 * giou) / (num * x.shape[1] ** 0.5)
+
+
+def warmup_loss(model, image, words, boxes, likeness, tokens, text_mask, text, num, image_mask=None):
     """Section 6. words [B,N,V], each row's mass 1; boxes as in dense_loss; text (target, weight) of the text rows."""
     x, patches = model.vision_features(image, image_mask)
+    y = model.text_features(tokens, text_mask)
     real = patches.flatten(1)
     ce = rows_loss(model.warmup(x), words, real.to(x.dtype))
     ce, bbox, giou = (v / real.numel() for v in (ce, *shown_boxes(model.warmup.box(x).sigmoid(), boxes)))
-    rows = rows_loss(model.class_embed(model.text_features(tokens, text_mask)), *text) / num
+    rows = rows_loss(model.class_embed(y), *text) / num + meeting_loss(model, x, y, likeness, boxes, num)
     return 4 * ce + 5 * bbox + 2 * giou + rows, dict(ce=ce, bbox=bbox, giou=giou, dense=rows)
 
 

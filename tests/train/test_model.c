@@ -163,6 +163,11 @@ static void initialisation_follows_the_spec(void **state)
     assert_true(bound_of(p, "head.class.b") == 0);
     assert_true(bound_of(p, "vision.stem.0.norm.w") == 1);
     assert_true(bound_of(p, "vision.pos") <= 0.5);
+    assert_true(bound_of(p, "fusion.dec.0.self.bo") > 0.5);
+    assert_true(bound_of(p, "fusion.dec.1.self.bo") == 0);
+    assert_memory_equal(params_find(p, "fusion.enc.0.msa.wq")->tensor.data,
+                        params_find(p, "fusion.enc.0.msa.wk")->tensor.data,
+                        (size_t)(16 * 16) * sizeof(real));
     fixture_close(&f);
 }
 

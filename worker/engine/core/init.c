@@ -115,7 +115,7 @@ static void sine2d(real *w, int64_t cells, int64_t width, double scale)
 
 void init_fill(real *to, const struct param_spec *s, uint64_t seed)
 {
-    struct rng_key key = {.seed = seed, .step = rng_hash(s->name), .purpose = RNG_INIT};
+    struct rng_key key = {.seed = seed, .step = s->key, .purpose = RNG_INIT};
     int64_t rows = spec_rows(s), columns = spec_columns(s);
     for (int64_t i = 0; i < rows * columns; i++)
         to[i] = (real)draw(s, &key, (uint64_t)i);

@@ -108,6 +108,8 @@ static struct param *make_param(const struct param_spec *spec, int64_t offset, i
     }
     q->spec = *spec;
     q->spec.name = name;
+    q->spec.key = rng_hash(spec->twin ? spec->twin : name);
+    q->spec.twin = NULL;
     q->offset = offset;
     q->size = size;
     q->tensor = (struct tensor){.dims = spec->dims, .name = name};

@@ -36,6 +36,9 @@ struct param_spec {
     double scale;
     enum param_group group;
     bool decay; /* weight decay applies (matrices and embeddings) */
+    const char *
+        twin; /* drawn exactly as the parameter of this name would be; NULL = as itself; read at param_add() */
+    uint64_t key; /* of the draws; set by param_add() */
 };
 
 struct param {

@@ -12,6 +12,7 @@
 
 /* Weight of the rows that name nothing, against those that do. */
 static const double text_no_object = 0.5;
+static const double likeness_temperature = 0.1;
 
 /* One soft target a row. Host memory. */
 struct row_targets {
@@ -90,38 +91,71 @@ struct tensor *losses_text_rows(struct ctx *cx, struct scratch *s, struct tensor
 }
 
 struct tensor *losses_image_rows(struct ctx *cx, struct scratch *s, struct tensor *logits,
-                                 struct tensor *box, const struct batch *batch, int64_t patch)
+                                 const struct batch *batch, int64_t patch)
 {
     if (!ctx_ok(cx))
         return NULL;
-    int64_t N = logits->dim[1], S = tensor_last(logits), rows = batch->B * N;
-    int64_t flat[2] = {rows, S}, flat_box[2] = {rows, 4};
+    int64_t N = logits->dim[1], S = tensor_last(logits), rows = batch->B * N, flat[2] = {rows, S};
     struct row_targets t;
-    int *which = scratch_get(s, cx, (size_t)N, sizeof *which), n = 0;
-    int32_t *row = scratch_get(s, cx, (size_t)rows, sizeof *row);
-    real *truth = scratch_get(s, cx, (size_t)rows * 4, sizeof *truth);
+    int *which = scratch_get(s, cx, (size_t)N, sizeof *which);
     if (!targets_get(cx, s, rows, S, &t))
         return NULL;
     for (int64_t b = 0; b < batch->B; b++) {
-        for (int64_t i = 0; i < N; i++) {
+        for (int64_t i = 0; i < N; i++)
             which[i] = patch_box(batch, patch, b * N + i);
-            if (which[i] < 0)
-                continue;
-            for (int k = 0; k < 4; k++)
-                truth[n * 4 + k] = batch->box[(int64_t)which[i] * 4 + k];
-            row[n++] = (int32_t)(b * N + i);
-        }
         share_out(&t, batch, b, which, N, S, 1);
     }
-    /* An object covers some sqrt(N) patches: its box weighs about as much as its words. */
-    double norm = 1 / (batch->norm_boxes * sqrt((double)N));
-    box = ctx_view(cx, box, 2, flat_box);
-    struct tensor *term[3] = {
-        op_soft_ce(cx, ctx_view(cx, logits, 2, flat), t.soft, t.weight, 1 / batch->norm_boxes),
-        op_l1_rows(cx, box, row, truth, n, norm),
-        op_giou_rows(cx, box, row, truth, n, norm),
-    };
-    return op_weighted_sum(cx, term, (const double[]){1, 5, 2}, 3);
+    return op_soft_ce(cx, ctx_view(cx, logits, 2, flat), t.soft, t.weight, 1 / batch->norm_boxes);
+}
+
+/* An object covers some sqrt(N) patches: what is summed over its patches weighs about as much as one query. */
+static double patch_norm(const struct batch *batch, int64_t N)
+{
+    return 1 / (batch->norm_boxes * sqrt((double)N));
+}
+
+struct tensor *losses_image_boxes(struct ctx *cx, struct scratch *s, struct tensor *box,
+                                  const struct batch *batch, int64_t patch)
+{
+    if (!ctx_ok(cx))
+        return NULL;
+    int64_t N = box->dim[1], rows = batch->B * N, flat[2] = {rows, 4};
+    int32_t *row = scratch_get(s, cx, (size_t)rows, sizeof *row);
+    real *truth = scratch_get(s, cx, (size_t)rows * 4, sizeof *truth);
+    int n = 0;
+    if (!ctx_ok(cx))
+        return NULL;
+    for (int64_t i = 0; i < rows; i++) {
+        int which = patch_box(batch, patch, i);
+        if (which < 0)
+            continue;
+        for (int k = 0; k < 4; k++)
+            truth[n * 4 + k] = batch->box[(int64_t)which * 4 + k];
+        row[n++] = (int32_t)i;
+    }
+    double norm = patch_norm(batch, N);
+    box = ctx_view(cx, box, 2, flat);
+    struct tensor *term[2] = {op_l1_rows(cx, box, row, truth, n, norm),
+                              op_giou_rows(cx, box, row, truth, n, norm)};
+    return op_weighted_sum(cx, term, (const double[]){5, 2}, 2);
+}
+
+struct tensor *losses_likeness(struct ctx *cx, struct scratch *s, struct tensor *image,
+                               struct tensor *text, const struct batch *batch, int64_t patch)
+{
+    if (!ctx_ok(cx))
+        return NULL;
+    int64_t N = image->dim[1], L = batch->L;
+    uint8_t *positive = scratch_get(s, cx, (size_t)(batch->B * N * L), 1);
+    if (!positive)
+        return NULL;
+    for (int64_t i = 0; i < batch->B * N; i++) {
+        int which = patch_box(batch, patch, i);
+        for (int64_t l = 0; which >= 0 && l < L; l++)
+            positive[i * L + l] = batch->positive[(int64_t)which * L + l] != 0;
+    }
+    struct tensor *z = op_matmul_nt(cx, image, text, 1 / likeness_temperature);
+    return op_align_loss(cx, z, positive, patch_norm(batch, N));
 }
 
 struct tensor *losses_add(struct ctx *cx, struct scratch *s, struct tensor *total,

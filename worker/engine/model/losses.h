@@ -54,9 +54,15 @@ struct tensor *losses_warmup(struct ctx *cx, struct scratch *s, struct tensor *w
 /* logits [B,L,S] of text rows: a token of a phrase points at its phrase's tokens, any other real token at "no object". */
 struct tensor *losses_text_rows(struct ctx *cx, struct scratch *s, struct tensor *logits,
                                 const struct batch *batch);
-/* logits [B,N,S], box [B,N,4] of image rows: a patch that shows an object answers as the object's query should. */
+/* logits [B,N,S] of image rows: a patch that shows an object points at the object's tokens, any other at "no object". */
 struct tensor *losses_image_rows(struct ctx *cx, struct scratch *s, struct tensor *logits,
-                                 struct tensor *box, const struct batch *batch, int64_t patch);
+                                 const struct batch *batch, int64_t patch);
+/* box [B,N,4] of image rows: 5 L1 + 2 (1 - GIoU) of the patches that show an object. */
+struct tensor *losses_image_boxes(struct ctx *cx, struct scratch *s, struct tensor *box,
+                                  const struct batch *batch, int64_t patch);
+/* image [B,N,d], text [B,L,d], unit length: the contrastive loss with patches in the place of queries, temperature .1. */
+struct tensor *losses_likeness(struct ctx *cx, struct scratch *s, struct tensor *image,
+                               struct tensor *text, const struct batch *batch, int64_t patch);
 
 /* total + weight * dense; ret->dense and ret->total take the values. */
 struct tensor *losses_add(struct ctx *cx, struct scratch *s, struct tensor *total,

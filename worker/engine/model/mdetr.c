@@ -89,10 +89,10 @@ static void add_fusion(struct mdetr *d, const struct nn_scope *at, const struct 
     linear_add(&d->input, at, "fusion.input", width, s->width);
     for (int64_t l = 0; l < s->encoder_layers; l++)
         encoder_layer_add(&d->encoder[l], at, nn_indexed(name, "fusion.enc", l), width, heads,
-                          hidden);
+                          hidden, l == 0);
     for (int64_t l = 0; l < s->decoder_layers; l++)
         decoder_layer_add(&d->decoder[l], at, nn_indexed(name, "fusion.dec", l), width, heads,
-                          hidden);
+                          hidden, l == 0);
     norm_add(&d->decoder_norm, at, "fusion.dec.norm", width, 1e-5);
     d->query = nn_matrix_drawn(at, "fusion", "query", s->queries, width, INIT_NORMAL_FULL, 1);
 }
@@ -212,12 +212,14 @@ static struct tensor *dense_loss(struct ctx *cx, struct model *m, struct tensor 
     const struct mdetr *d = m->self;
     struct tensor *image = op_slice_time(cx, memory, 0, sight->N);
     struct tensor *text = op_slice_time(cx, memory, sight->N, sight->L);
-    struct tensor *term[2] = {
-        losses_image_rows(cx, &m->scratch, linear_forward(cx, &d->class, image, ACT_NONE),
-                          box_mlp_forward(cx, &d->box, image), batch, m->shape.patch),
+    struct tensor *term[3] = {
+        losses_image_rows(cx, &m->scratch, linear_forward(cx, &d->class, image, ACT_NONE), batch,
+                          m->shape.patch),
+        losses_image_boxes(cx, &m->scratch, box_mlp_forward(cx, &d->box, image), batch,
+                           m->shape.patch),
         losses_text_rows(cx, &m->scratch, linear_forward(cx, &d->class, text, ACT_NONE), batch),
     };
-    return op_weighted_sum(cx, term, (const double[]){1, 0.5}, 2);
+    return op_weighted_sum(cx, term, (const double[]){1, 1, 0.5}, 3);
 }
 
 static struct tensor *loss(struct ctx *cx, struct model *m, const struct batch *batch,
@@ -240,6 +242,20 @@ static struct tensor *loss(struct ctx *cx, struct model *m, const struct batch *
     return losses_add(cx, &m->scratch, total, dense, m->dense_weight, ret);
 }
 
+/* What both backbones' rows say of each other before the fusion part: patches resemble their words, and know their box. */
+static struct tensor *meeting_loss(struct ctx *cx, struct model *m, struct tensor *image,
+                                   struct tensor *text, const struct batch *batch)
+{
+    const struct mdetr *d = m->self;
+    struct tensor *term[2] = {
+        losses_likeness(cx, &m->scratch, op_l2norm(cx, image, 1e-12), op_l2norm(cx, text, 1e-12),
+                        batch, m->shape.patch),
+        losses_image_boxes(cx, &m->scratch, box_mlp_forward(cx, &d->box, image), batch,
+                           m->shape.patch),
+    };
+    return op_weighted_sum(cx, term, (const double[]){1, 1}, 2);
+}
+
 static struct tensor *warmup_loss(struct ctx *cx, struct model *m, const struct batch *batch,
                                   struct model_losses *ret)
 {
@@ -253,11 +269,15 @@ static struct tensor *warmup_loss(struct ctx *cx, struct model *m, const struct 
     struct tensor *x = see(cx, d, batch, &sight);
     struct tensor *words = linear_forward(cx, &d->warmup, x, ACT_NONE);
     struct tensor *box = op_sigmoid(cx, linear_forward(cx, &d->warmup_box, x, ACT_NONE));
+    struct tensor *image = linear_forward(cx, &d->input, x, ACT_NONE);
     struct tensor *text =
         resizer_forward(cx, &d->resizer, read_caption(cx, d, batch, &sight), sight.shape->dropout);
     struct tensor *total = losses_warmup(cx, &m->scratch, words, box, batch, m->shape.patch, ret);
-    struct tensor *rows =
-        losses_text_rows(cx, &m->scratch, linear_forward(cx, &d->class, text, ACT_NONE), batch);
+    struct tensor *term[2] = {
+        losses_text_rows(cx, &m->scratch, linear_forward(cx, &d->class, text, ACT_NONE), batch),
+        meeting_loss(cx, m, image, text, batch),
+    };
+    struct tensor *rows = op_weighted_sum(cx, term, (const double[]){1, 1}, 2);
     return losses_add(cx, &m->scratch, total, rows, 1, ret);
 }
 

@@ -3,17 +3,21 @@
 
 #include <math.h>
 
-void mha_add(struct mha *m, const struct nn_scope *s, const char *name, int64_t width, int heads)
+void mha_add(struct mha *m, const struct nn_scope *s, const char *name, int64_t width, int heads,
+             enum mha_start start)
 {
     double packed = sqrt(6.0 / (double)(4 * width));
-    m->wq = nn_matrix_drawn(s, name, "wq", width, width, INIT_UNIFORM, packed);
+    m->wq = start == MHA_LIKENESS
+                ? nn_matrix_twin(s, name, "wq", "wk", width, width, INIT_UNIFORM, packed)
+                : nn_matrix_drawn(s, name, "wq", width, width, INIT_UNIFORM, packed);
     m->wk = nn_matrix_drawn(s, name, "wk", width, width, INIT_UNIFORM, packed);
     m->wv = nn_matrix_drawn(s, name, "wv", width, width, INIT_UNIFORM, packed);
     m->wo = nn_matrix(s, name, "wo", width, width);
     m->bq = nn_vector(s, name, "bq", width, INIT_ZERO);
     m->bk = nn_vector(s, name, "bk", width, INIT_ZERO);
     m->bv = nn_vector(s, name, "bv", width, INIT_ZERO);
-    m->bo = nn_vector(s, name, "bo", width, INIT_ZERO);
+    m->bo =
+        nn_vector(s, name, "bo", width, start == MHA_FROM_NOTHING ? INIT_NORMAL_FULL : INIT_ZERO);
     m->heads = heads;
 }
 
@@ -51,10 +55,11 @@ static struct tensor *join(struct ctx *cx, const struct norm *norm, struct tenso
 }
 
 void encoder_layer_add(struct encoder_layer *l, const struct nn_scope *s, const char *name,
-                       int64_t width, int heads, int64_t hidden)
+                       int64_t width, int heads, int64_t hidden, bool first)
 {
     char prefix[NN_NAME_MAX];
-    mha_add(&l->msa, s, nn_joined(prefix, name, "msa"), width, heads);
+    mha_add(&l->msa, s, nn_joined(prefix, name, "msa"), width, heads,
+            first ? MHA_LIKENESS : MHA_PLAIN);
     fusion_ffn_add(&l->ffn, s, nn_joined(prefix, name, "ffn"), width, hidden);
     norm_add(&l->norm1, s, nn_joined(prefix, name, "norm1"), width, 1e-5);
     norm_add(&l->norm2, s, nn_joined(prefix, name, "norm2"), width, 1e-5);
@@ -70,11 +75,12 @@ struct tensor *encoder_layer_forward(struct ctx *cx, const struct encoder_layer 
 }
 
 void decoder_layer_add(struct decoder_layer *l, const struct nn_scope *s, const char *name,
-                       int64_t width, int heads, int64_t hidden)
+                       int64_t width, int heads, int64_t hidden, bool first)
 {
     char prefix[NN_NAME_MAX];
-    mha_add(&l->self, s, nn_joined(prefix, name, "self"), width, heads);
-    mha_add(&l->cross, s, nn_joined(prefix, name, "cross"), width, heads);
+    mha_add(&l->self, s, nn_joined(prefix, name, "self"), width, heads,
+            first ? MHA_FROM_NOTHING : MHA_PLAIN);
+    mha_add(&l->cross, s, nn_joined(prefix, name, "cross"), width, heads, MHA_PLAIN);
     fusion_ffn_add(&l->ffn, s, nn_joined(prefix, name, "ffn"), width, hidden);
     norm_add(&l->norm1, s, nn_joined(prefix, name, "norm1"), width, 1e-5);
     norm_add(&l->norm3, s, nn_joined(prefix, name, "norm3"), width, 1e-5);

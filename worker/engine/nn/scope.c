@@ -30,10 +30,23 @@ struct tensor *nn_matrix_drawn(const struct nn_scope *s, const char *prefix, con
     return add(s, prefix, leaf, spec);
 }
 
+struct tensor *nn_matrix_twin(const struct nn_scope *s, const char *prefix, const char *leaf,
+                              const char *twin, int64_t out, int64_t in, enum param_init init,
+                              double scale)
+{
+    char name[NN_NAME_MAX];
+    struct param_spec spec = {.dims = 2,
+                              .dim = {out, in},
+                              .init = init,
+                              .scale = scale,
+                              .twin = nn_joined(name, prefix, twin)};
+    return add(s, prefix, leaf, spec);
+}
+
 struct tensor *nn_vector(const struct nn_scope *s, const char *prefix, const char *leaf,
                          int64_t size, enum param_init init)
 {
-    struct param_spec spec = {.dims = 1, .dim = {size}, .init = init};
+    struct param_spec spec = {.dims = 1, .dim = {size}, .init = init, .scale = 1};
     return add(s, prefix, leaf, spec);
 }
 

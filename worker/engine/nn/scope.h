@@ -31,6 +31,10 @@ struct tensor *nn_matrix(const struct nn_scope *s, const char *prefix, const cha
 /* As nn_matrix, with a draw of its own. */
 struct tensor *nn_matrix_drawn(const struct nn_scope *s, const char *prefix, const char *leaf,
                                int64_t out, int64_t in, enum param_init init, double scale);
+/* Starts equal to the matrix prefix.twin of the same size and draw. */
+struct tensor *nn_matrix_twin(const struct nn_scope *s, const char *prefix, const char *leaf,
+                              const char *twin, int64_t out, int64_t in, enum param_init init,
+                              double scale);
 struct tensor *nn_vector(const struct nn_scope *s, const char *prefix, const char *leaf,
                          int64_t size, enum param_init init);
 
