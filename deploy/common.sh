@@ -33,14 +33,14 @@ install_packages() {
         die "apt-get could not install:$missing"
 }
 
-# build PRESET [cmake arguments]: configures and builds into build/PRESET.
+# build PRESET [cmake arguments]: configures and builds into build/PRESET; BUILD_TARGETS (all when unset) says what.
 build_preset() {
     local preset=$1
     shift
     local log="$ROOT/build/$preset.log"
     mkdir -p "$ROOT/build"
     say "Building ($preset) ..."
-    (cd "$ROOT" && cmake --preset "$preset" "$@" && cmake --build --preset "$preset") >"$log" 2>&1 || {
+    (cd "$ROOT" && cmake --preset "$preset" "$@" && cmake --build --preset "$preset" --target ${BUILD_TARGETS:-all}) >"$log" 2>&1 || {
         tail -n 40 "$log" >&2
         die "the build failed; the whole log is in $log"
     }

@@ -1,15 +1,18 @@
-/* step.c - times one training step of a named model on a synthetic batch.
+/* step.c - times training steps of a named model on a synthetic batch.
  *
  *     bench_step --size tiny|small|micro [--batch N] [--threads N] [--image PX] [--steps N]
- * [--backend NAME] [--dropout P]
+ *                [--backend NAME] [--dropout P] [--save DIR]
  *
- * Prints one JSON object: milliseconds of forward, backward and optimiser (medians over the steps),
- * the step's arena and the process' peak memory. step_peer.py prints the same for PyTorch.
+ * A step is forward, matching, losses, backward, clipping and AdamW. Prints one JSON object: the
+ * milliseconds of every step and of its parts, the first step's loss, the arena and the process'
+ * peak memory. --save leaves weights and batch in DIR, from which torch_step.py starts, so that
+ * both sides can be seen to compute the same.
  */
 #include "synthetic.h"
 
 #include "base/clock.h"
 #include "engine/backend/backend.h"
+#include "engine/ckpt/export.h"
 #include "engine/model/model.h"
 #include "engine/optim/optim.h"
 
@@ -18,12 +21,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
-enum { STEPS_MAX = 1000, PARTS = 4 };
-enum { FORWARD, BACKWARD, OPTIMISER, WHOLE };
+enum { STEPS_MAX = 1000, WARM = 2, BOXES = 3, TOKENS = 24 };
+enum { FORWARD, BACKWARD, OPTIMISER, WHOLE, CPU, PARTS };
 
 struct options {
-    const char *size, *backend;
+    const char *size, *backend, *save;
     int64_t batch, image;
     int threads, steps;
     double dropout;
@@ -37,14 +41,15 @@ struct run {
     struct adamw *opt;
     struct ctx *cx;
     struct batch batch;
+    double loss; /* of the first step */
     double ms[PARTS][STEPS_MAX];
 };
 
 static int usage(const char *name)
 {
     fprintf(stderr,
-            "usage: %s --size tiny|small|micro [--batch N] [--threads N] [--image PX] [--steps N] "
-            "[--backend NAME] [--dropout P]\n",
+            "usage: %s --size tiny|small|micro [--batch N] [--threads N] [--image PX] [--steps N]\n"
+            "       [--backend NAME] [--dropout P] [--save DIR]\n",
             name);
     return 2;
 }
@@ -52,27 +57,34 @@ static int usage(const char *name)
 static bool parse(struct options *o, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"size", required_argument, NULL, 's'},    {"batch", required_argument, NULL, 'b'},
-        {"threads", required_argument, NULL, 't'}, {"image", required_argument, NULL, 'i'},
-        {"steps", required_argument, NULL, 'n'},   {"backend", required_argument, NULL, 'k'},
-        {"dropout", required_argument, NULL, 'd'}, {0},
+        {"size", required_argument, NULL, 's'},
+        {"batch", required_argument, NULL, 'b'},
+        {"threads", required_argument, NULL, 't'},
+        {"image", required_argument, NULL, 'i'},
+        {"steps", required_argument, NULL, 'n'},
+        {"backend", required_argument, NULL, 'k'},
+        {"dropout", required_argument, NULL, 'd'},
+        {"save", required_argument, NULL, 'o'},
+        {0},
     };
     *o = (struct options){.size = "tiny", .backend = "cpu", .batch = 8, .threads = 1, .steps = 10};
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         if (c == 's')
             o->size = optarg;
         else if (c == 'b')
-            o->batch = atoi(optarg);
+            o->batch = strtol(optarg, NULL, 10);
         else if (c == 't')
-            o->threads = atoi(optarg);
+            o->threads = (int)strtol(optarg, NULL, 10);
         else if (c == 'i')
-            o->image = atoi(optarg);
+            o->image = strtol(optarg, NULL, 10);
         else if (c == 'n')
-            o->steps = atoi(optarg);
+            o->steps = (int)strtol(optarg, NULL, 10);
         else if (c == 'k')
             o->backend = optarg;
         else if (c == 'd')
-            o->dropout = atof(optarg);
+            o->dropout = strtod(optarg, NULL);
+        else if (c == 'o')
+            o->save = optarg;
         else
             return false;
     }
@@ -102,22 +114,50 @@ static enum status build(struct run *r, struct err *err)
     TRY(adamw_create(&r->opt, be, model_params(r->model), err));
     TRY(ctx_create(&r->cx, be, (size_t)32 << 30, err));
     const struct synthetic how = {.B = r->o.batch,
-                                  .boxes = 3,
+                                  .boxes = BOXES,
                                   .seed = 1,
-                                  .L = r->shape.max_tokens < 24 ? r->shape.max_tokens : 24};
+                                  .L = r->shape.max_tokens < TOKENS ? r->shape.max_tokens : TOKENS};
     synthetic_make(&r->batch, &r->shape, &how);
     return ST_OK;
 }
 
+static enum status save(struct run *r, struct err *err)
+{
+    const struct batch *b = &r->batch;
+    const struct safetensors_out tensors[] = {
+        {"image", DTYPE_F32, DTYPE_REAL, 4, {b->B, b->height, b->width, 3}, b->image},
+        {"tokens", DTYPE_I32, DTYPE_I32, 2, {b->B, b->L}, b->token},
+        {"boxes", DTYPE_F32, DTYPE_REAL, 3, {b->B, BOXES, 4}, b->box},
+        {"positive", DTYPE_U8, DTYPE_U8, 3, {b->B, BOXES, b->L}, b->positive},
+    };
+    const struct export_options options = {.dtype = DTYPE_F32};
+    char sha[HASH_HEX_SIZE], path[4096];
+    snprintf(path, sizeof path, "%.4000s/batch.safetensors", r->o.save);
+    TRY(safetensors_write(path, tensors, sizeof tensors / sizeof *tensors, NULL, 0, sha, err));
+    snprintf(path, sizeof path, "%.4000s/weights.safetensors", r->o.save);
+    return export_expanded(path, r->model, params_values(model_params(r->model)), &options, sha,
+                           err);
+}
+
+/* Of all threads: on a busy machine the one figure that still tells the two sides apart. */
+static double cpu_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
+}
+
+/* i < 0: nothing is booked. */
 static enum status step(struct run *r, int i, struct err *err)
 {
     struct model_losses losses;
     struct params *p = model_params(r->model);
-    struct ctx_config cfg = {.train = true, .record = true, .seed = 1, .step = (uint64_t)i};
+    struct ctx_config cfg = {
+        .train = true, .record = true, .seed = 1, .step = (uint64_t)(i + WARM)};
     struct adamw_config adamw = adamw_defaults;
     adamw.lr[PARAM_VISION] = adamw.lr[PARAM_TEXT] = adamw.lr[PARAM_REST] = 1e-4;
-    const struct backend *be = ctx_backend(r->cx);
-    double at[4];
+    adamw.weight_decay = 1e-4;
+    double at[4], cpu = cpu_ms();
     at[0] = (double)clock_mono_ns() / 1e6;
     params_zero_grads(p);
     ctx_begin(r->cx, &cfg);
@@ -126,42 +166,40 @@ static enum status step(struct run *r, int i, struct err *err)
     ctx_backward(r->cx, loss);
     TRY(ctx_finish(r->cx, err));
     at[2] = (double)clock_mono_ns() / 1e6;
-    adamw_step(r->opt, p, &adamw, clip_scale(grad_norm(be, p), 0.1));
+    adamw_step(r->opt, p, &adamw, clip_scale(grad_norm(ctx_backend(r->cx), p), 0.1));
     at[3] = (double)clock_mono_ns() / 1e6;
-    for (int k = 0; k < 3; k++)
+    if (i == -WARM)
+        r->loss = losses.total;
+    if (i < 0)
+        return ST_OK;
+    for (int k = 0; k < WHOLE; k++)
         r->ms[k][i] = at[k + 1] - at[k];
     r->ms[WHOLE][i] = at[3] - at[0];
+    r->ms[CPU][i] = cpu_ms() - cpu;
     return ST_OK;
 }
 
-static int by_value(const void *a, const void *b)
+static void print_list(const char *name, const double *ms, int n)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *ms, int n)
-{
-    qsort(ms, (size_t)n, sizeof *ms, by_value);
-    return n % 2 ? ms[n / 2] : (ms[n / 2 - 1] + ms[n / 2]) / 2;
+    printf("\"%s\":[", name);
+    for (int i = 0; i < n; i++)
+        printf("%s%.3f", i ? "," : "", ms[i]);
+    printf("],");
 }
 
 static void report(struct run *r)
 {
+    static const char *const names[] = {"forward_ms", "backward_ms", "optimiser_ms", "step_ms",
+                                        "cpu_ms"};
     struct rusage use;
-    double ms[PARTS];
-    int n = r->o.steps;
     getrusage(RUSAGE_SELF, &use);
+    printf("{\"program\":\"espalier\",\"size\":\"%s\",\"batch\":%lld,\"threads\":%d,", r->o.size,
+           (long long)r->o.batch, r->o.threads);
     for (int k = 0; k < PARTS; k++)
-        ms[k] = median(r->ms[k], n); /* sorts */
-    printf("{\"program\":\"espalier\",\"size\":\"%s\",\"batch\":%lld,\"threads\":%d,"
-           "\"steps\":%d,",
-           r->o.size, (long long)r->o.batch, r->o.threads, n);
-    printf("\"step_ms\":%.2f,\"forward_ms\":%.2f,\"backward_ms\":%.2f,\"optimiser_ms\":%.2f,"
-           "\"step_min_ms\":%.2f,",
-           ms[WHOLE], ms[FORWARD], ms[BACKWARD], ms[OPTIMISER], r->ms[WHOLE][0]);
-    printf("\"params\":%lld,\"arena_bytes\":%zu,\"peak_rss_bytes\":%lld,\"backend\":\"%s\"}\n",
-           (long long)params_size(model_params(r->model)), ctx_arena_peak(r->cx),
+        print_list(names[k], r->ms[k], r->o.steps);
+    printf("\"loss\":%.7g,\"params\":%lld,\"arena_bytes\":%zu,\"peak_rss_bytes\":%lld,"
+           "\"library\":\"%s\"}\n",
+           r->loss, (long long)params_size(model_params(r->model)), ctx_arena_peak(r->cx),
            (long long)use.ru_maxrss * 1024, backend_describe(ctx_backend(r->cx)));
 }
 
@@ -172,9 +210,9 @@ int main(int argc, char **argv)
     if (!parse(&r.o, argc, argv))
         return usage(argv[0]);
     enum status st = build(&r, &err);
-    for (int i = 0; st == ST_OK && i < 2; i++)
-        st = step(&r, i, &err); /* the arena and the caches fill */
-    for (int i = 0; st == ST_OK && i < r.o.steps; i++)
+    if (st == ST_OK && r.o.save)
+        st = save(&r, &err);
+    for (int i = -WARM; st == ST_OK && i < r.o.steps; i++) /* the arena and the caches fill */
         st = step(&r, i, &err);
     if (st == ST_OK)
         report(&r);

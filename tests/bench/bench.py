@@ -1,0 +1,107 @@
+#!/usr/bin/python3
+"""Runs the benchmarks and prints their rows. deploy/bench builds what is needed and calls it; docs/internals/benchmarks.md."""
+import argparse
+import json
+import os
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import job_rows  # noqa: E402
+import machine  # noqa: E402
+import step_rows  # noqa: E402
+import wire_rows  # noqa: E402
+from rows import table  # noqa: E402
+
+# name, the rows it gives beside one of its own name, function
+BENCHES = (
+    ("step_small_f32", ("memory_small_f32", "memory_small_above_weights_f32"), step_rows.step_small),
+    ("step_tiny_f32", ("memory_tiny_f32", "memory_tiny_above_weights_f32"), step_rows.step_tiny),
+    ("search_overhead", ("search_active", "search_pull"), job_rows.search_overhead),
+    ("ranks_2x1", ("ranks_2x1_small",), job_rows.ranks_2x1),
+    ("rpc_echo", ("rpc_echo_p50", "rpc_echo_p99", "rpc_echo_8", "rpc_echo_8_p50", "rpc_echo_8_p99"), wire_rows.rpc_echo),
+    ("submit_durable", ("submit_durable_p50", "submit_durable_p99"), wire_rows.submit_durable),
+    ("data_images_per_s", (), job_rows.data_images_per_s),
+)
+
+
+def arguments():
+    p = argparse.ArgumentParser(prog="deploy/bench", description=__doc__.splitlines()[0])
+    p.add_argument("names", nargs="*", metavar="NAME", help="a benchmark or one of its rows; none = all")
+    p.add_argument("--list", action="store_true", help="name the benchmarks and their rows, and end")
+    p.add_argument("--json", metavar="FILE", help="also write {machine, rows} there")
+    p.add_argument("--repeat", type=int, default=3, metavar="N", help="repetitions of each side (3)")
+    p.add_argument("--peer-python", default="/usr/bin/python3", metavar="PATH", help="Python with the PyTorch to compare with")
+    p.add_argument("--build", default=os.path.join(machine.ROOT, "build", "release"), metavar="DIR", help="build folder")
+    o = p.parse_args()
+    if o.repeat < 1:
+        p.error("--repeat must be at least 1")
+    known = {n for name, more, _ in BENCHES for n in (name, *more)}
+    for name in o.names:
+        if name not in known:
+            p.error("no benchmark or row '%s'; --list names them" % name)
+    o.bin, o.programs = os.path.join(o.build, "bin"), os.path.join(o.build, "tests", "bench")
+    return o
+
+
+def print_list():
+    for name, more, run in BENCHES:
+        print("%-18s %s" % (name, run.__doc__))
+        if more:
+            print("%-18s   rows: %s" % ("", " ".join((name, *more))))
+
+
+def sides(o, chosen):
+    """Library, kernel set and threads of both sides, before anything is timed."""
+    if not any(name.startswith("step_") for name, _, _ in chosen):
+        return {}
+    peer = machine.torch_blas(o.peer_python)
+    ours = step_rows.run([os.path.join(o.programs, "bench_step"), "--size", "micro", "--steps", "1"])["library"]
+    return dict(ours=ours.replace(" threads=1", ""), peer=peer["text"])
+
+
+def run(o, chosen):
+    about = dict(machine.describe(), **sides(o, chosen))
+    machine.note("machine  %s, %d cores, %.1f GiB, commit %s" % (about["cpu"], about["cores"], about["memory_bytes"] / 2 ** 30,
+                                                              about["commit"]))
+    for side in ("ours", "peer"):
+        if side in about:
+            machine.note("%s     %s" % (side, about[side]))
+    if about["load_average"] > 0.3 * about["cores"]:
+        machine.note("NOTE     the load average is %.1f: other programs are running, and the figures will show it"
+                     % about["load_average"])
+    rows = []
+    for name, _, function in chosen:
+        begun = time.monotonic()
+        machine.note("running  %s ..." % name)
+        rows += function(o)
+        machine.note("         %.0f s" % (time.monotonic() - begun))
+    about["load_average_after"] = os.getloadavg()[0]
+    for r in rows:
+        if "ours_library" in r and r["name"].startswith("step_"):
+            machine.note("%s: ours %s; peer %s, %s" % (r["name"], r["ours_library"], r["peer_library"], r["peer_is"]))
+    return about, rows
+
+
+def main():
+    o = arguments()
+    if o.list:
+        print_list()
+        return 0
+    chosen = [b for b in BENCHES if not o.names or any(n in (b[0], *b[1]) for n in o.names)]
+    try:
+        about, rows = run(o, chosen)
+    except machine.Refused as fault:
+        print("bench: %s" % fault, file=sys.stderr)
+        return 1
+    print(table(rows))
+    if o.json:
+        with open(o.json, "w") as f:
+            json.dump(dict(machine=about, rows=rows), f, indent=1)
+            f.write("\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
