@@ -76,13 +76,16 @@ static void wait_child(pid_t pid, struct exit_record *ret_exit)
     ret_exit->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
-/* Without the record the attempt's end would never be known: a full disk is waited out. */
-static void leave_record(const char *dir, struct exit_record *record)
+/* Without the record the attempt's end would never be known: a full disk is waited out. A folder that is gone has
+ * nobody who would read it. */
+static enum status leave_record(const char *dir, struct exit_record *record, struct err *err)
 {
-    struct err err;
     record->ended_ms = clock_system()->wall_ms(clock_system());
-    while (record_write_exit(dir, record, &err) != ST_OK) {
-        log_error("%s; trying again in 1 s", err.text);
+    for (;;) {
+        enum status st = record_write_exit(dir, record, err);
+        if (st == ST_OK || st == ST_NOT_FOUND)
+            return st;
+        log_error("%s; trying again in 1 s", err->text);
         sleep(1);
     }
 }
@@ -116,8 +119,7 @@ static enum status run_attempt(const char *dir, char **argv, char **env, struct 
                      strerror(why));
     }
     shm_remove(&me);
-    leave_record(dir, &record);
-    return ST_OK;
+    return leave_record(dir, &record, err);
 }
 
 /* Missing records are what allows a start; one that cannot be read is a failure, not a licence to run. */

@@ -344,6 +344,23 @@ static void a_launcher_is_deaf_to_polite_signals(void **state)
     assert_int_equal(ev.exit_code, 4);
 }
 
+/* The job's folder was removed under it: nobody is left to tell, so it must not wait for ever. */
+static void a_launcher_without_a_folder_ends(void **state)
+{
+    struct bed *bed = *state;
+    struct launcher_record r;
+    char away[128];
+    behave(bed, "", "sleep 1000\n");
+    start(bed);
+    read_launcher(bed, &r);
+    snprintf(away, sizeof away, "%s.away", bed->attempt_dir);
+    assert_int_equal(rename(bed->attempt_dir, away), 0);
+    for (int i = 0; i < 500 && proc_is_alive(r.pid, r.start_time); i++)
+        usleep(20000);
+    assert_false(proc_is_alive(r.pid, r.start_time));
+    assert_int_equal(rename(away, bed->attempt_dir), 0);
+}
+
 static void a_dead_daemon_takes_nothing_along(void **state)
 {
     struct bed *bed = *state;
@@ -442,6 +459,7 @@ int main(void)
         REAL(output_and_command_line),
         REAL(a_killed_launcher_is_no_end_while_ranks_live),
         REAL(a_launcher_is_deaf_to_polite_signals),
+        REAL(a_launcher_without_a_folder_ends),
         REAL(a_dead_daemon_takes_nothing_along),
         REAL(a_reused_pid_is_another_process),
         REAL(an_unreadable_record_is_no_evidence),
