@@ -279,7 +279,7 @@ void read_yaml(struct parse *p, const char *text, size_t len)
         return;
     }
     yaml_parser_set_encoding(&r.yaml, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&r.yaml, (const unsigned char *)text, len);
+    yaml_parser_set_input_string(&r.yaml, (const unsigned char *)(text ? text : ""), len);
     read_stream(&r);
     yaml_parser_delete(&r.yaml);
 }
