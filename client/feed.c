@@ -55,8 +55,7 @@ void feed_block_signals(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-/* ---- the reader's thread
- * --------------------------------------------------------------------------- */
+/* ---- the reader's thread --------------------------------------------------------------------- */
 
 /* False once the feed is being closed; the message is freed then. */
 static bool push(struct feed *f, enum feed_result what, ProtobufCMessage *message,
@@ -198,8 +197,7 @@ static void *reader_main(void *arg)
     }
 }
 
-/* ---- the caller's side
- * -------------------------------------------------------------------------------- */
+/* ---- the caller's side ----------------------------------------------------------------------- */
 
 static enum status feed_init(struct feed *f, struct cli *cli, const char *id, struct err *err)
 {

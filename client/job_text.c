@@ -32,8 +32,7 @@ enum style state_style(Espalier__V1__JobState state)
     }
 }
 
-/* ---- events
- * --------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static void kind(struct buf *out, const struct term *t, enum style style, const char *name)
 {
@@ -148,8 +147,7 @@ void event_text(struct buf *out, const struct term *t, const Espalier__V1__Event
     }
 }
 
-/* ---- findings
- * ------------------------------------------------------------------------------------- */
+/* ---- findings -------------------------------------------------------------------------------- */
 
 /* The line itself and a caret; columns count characters, tabs stay tabs so that the caret stands
  * right. */
@@ -202,8 +200,7 @@ void findings_text(struct buf *out, const struct term *t, const char *file_name,
         buf_printf(out, "%s: more faults than the %d shown\n", file_name, JOBFILE_MAX_FINDINGS);
 }
 
-/* ---- plan
- * ----------------------------------------------------------------------------------------- */
+/* ---- plan ------------------------------------------------------------------------------------ */
 
 static void row(struct buf *out, const struct term *t, const char *name)
 {

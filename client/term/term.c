@@ -57,8 +57,7 @@ void term_style(struct buf *out, const struct term *t, enum style style, const c
     buf_puts(out, coloured ? "\x1b[0m" : "");
 }
 
-/* ---- width --------------------------------------------------------------------------------------
- */
+/* ---- width ----------------------------------------------------------------------------------- */
 
 /* One step through the text: bytes taken, and columns shown. */
 static size_t text_step(const char *text, int *ret_columns)

@@ -43,8 +43,7 @@ static const char *text_of(const struct parse *p, int key)
     return *key_text(p->job, key);
 }
 
-/* ---- files --------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static void check_path(struct parse *p, int key)
 {
@@ -73,8 +72,7 @@ static void check_paths(struct parse *p)
         check_path(p, i);
 }
 
-/* ---- phases -------------------------------------------------------------------------------------
- */
+/* ---- phases ---------------------------------------------------------------------------------- */
 
 static void check_some_phase(struct parse *p)
 {
@@ -155,8 +153,7 @@ static void check_start(struct parse *p)
                  "phases.task for a dense one");
 }
 
-/* ---- batch and ranks
- * ------------------------------------------------------------------------------ */
+/* ---- batch and ranks ------------------------------------------------------------------------- */
 
 static void check_batch(struct parse *p)
 {
@@ -180,8 +177,7 @@ static void check_batch(struct parse *p)
             micro, batch / ranks, batch, ranks);
 }
 
-/* ---- model --------------------------------------------------------------------------------------
- */
+/* ---- model ----------------------------------------------------------------------------------- */
 
 struct divides {
     enum key_id whole, part;
@@ -256,8 +252,7 @@ static bool check_model(struct parse *p, struct model_shape *ret_shape, struct f
     return false;
 }
 
-/* ---- method -------------------------------------------------------------------------------------
- */
+/* ---- method ---------------------------------------------------------------------------------- */
 
 static void check_reachable(struct parse *p, const struct frame *frame)
 {

@@ -86,8 +86,7 @@ void jobfile_print(const struct jobfile *job, struct buf *out);
 /* Help of all keys as text or as the table of docs/spec/job-file.md. */
 void jobfile_help(struct buf *out, bool markdown);
 
-/* ---- what a job will do, from the file alone (jobfile/plan.c) ----------------------------------
- */
+/* ---- what a job will do, from the file alone (jobfile/plan.c) -------------------------------- */
 
 /* Model numbers with `size` filled in and the vocabulary counted (0 = no vocabulary file set or
  * readable). */

@@ -17,8 +17,7 @@ void complain(struct parse *p, int key, bool warning, const char *fmt, ...)
                  schema_keys[key].key, "%s", text);
 }
 
-/* ---- bytes --------------------------------------------------------------------------------------
- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 /* Length of the UTF-8 character at s, 0 if it is none (RFC 3629: no overlong forms, no surrogates).
  */
@@ -73,8 +72,7 @@ static bool bytes_check(struct findings *f, const char *text, size_t len)
     return false;
 }
 
-/* ---- the job ------------------------------------------------------------------------------------
- */
+/* ---- the job --------------------------------------------------------------------------------- */
 
 static struct jobfile *job_with_defaults(void)
 {

@@ -113,8 +113,7 @@ enum status plan_frame(const struct jobfile *job, struct model_shape *ret_shape,
     return model_shape_frame(ret_shape, &options, ret_frame, err);
 }
 
-/* ---- plan ---------------------------------------------------------------------------------------
- */
+/* ---- plan ------------------------------------------------------------------------------------ */
 
 /* Floats that one transformer layer keeps for its backward pass, one sample of T tokens: about 14
  * rows of width C (norms, q, k, v, context, residuals), two of width F, and the attention

@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- the effective job file --------------------------------------------------------------------
- */
+/* ---- the effective job file ------------------------------------------------------------------ */
 
 /* A double-quoted YAML scalar. */
 static void print_quoted(struct buf *out, const char *text)
@@ -67,8 +66,7 @@ void jobfile_print(const struct jobfile *job, struct buf *out)
     }
 }
 
-/* ---- help ---------------------------------------------------------------------------------------
- */
+/* ---- help ------------------------------------------------------------------------------------ */
 
 static void print_default(struct buf *out, const struct key *k)
 {

@@ -284,8 +284,7 @@ void read_yaml(struct parse *p, const char *text, size_t len)
     yaml_parser_delete(&r.yaml);
 }
 
-/* ---- --set --------------------------------------------------------------------------------------
- */
+/* ---- --set ----------------------------------------------------------------------------------- */
 
 /* The value as YAML reads it: quotes and escapes resolved; false when it is no single scalar. */
 static bool override_scalar(yaml_parser_t *yaml, const char *text, yaml_event_t *ret_scalar)

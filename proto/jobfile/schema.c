@@ -68,8 +68,7 @@ bool schema_is_group(const char *path)
     return false;
 }
 
-/* ---- the nearest known key ----------------------------------------------------------------------
- */
+/* ---- the nearest known key ------------------------------------------------------------------- */
 
 /* Edits (insert, delete, replace, swap of neighbours) that turn a into b; both shorter than
  * JOBFILE_KEY_MAX. */
@@ -138,8 +137,7 @@ bool schema_nearest(const char *path, char ret_key[JOBFILE_KEY_MAX])
     return found;
 }
 
-/* ---- lists and numbers --------------------------------------------------------------------------
- */
+/* ---- lists and numbers ----------------------------------------------------------------------- */
 
 int enum_index(const char *list, const char *text)
 {

@@ -12,8 +12,7 @@
 #define FORMAT "espalier-structure"
 #define TEXT_MAX ((size_t)64 << 20)
 
-/* ---- writing ------------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void write_shape(struct buf *out, const char *key, const struct side_shape *sh)
 {
@@ -68,8 +67,7 @@ void structure_write_json(const struct structure *st, struct buf *out)
     buf_puts(out, " ]}\n");
 }
 
-/* ---- reading ------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static enum status read_int(int64_t *ret, struct json_object *obj, const char *where,
                             const char *key, struct err *err)

@@ -102,8 +102,7 @@ enum status model_shape_check(const struct model_shape *s, struct err *err)
     return stem_check(s, err);
 }
 
-/* ---- parameters ---------------------------------------------------------------------------------
- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 static int64_t linear(int64_t out, int64_t in)
 {

@@ -13,6 +13,9 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 CLEARED = ("OPENBLAS_", "GOTO_", "BLIS_", "MKL_", "OMP_", "KMP_", "GOMP_", "DNNL_", "ONEDNN_", "NVPL_")
 
 
+PATIENCE = 900  # seconds for one program
+
+
 class Refused(Exception):
     """The benchmark cannot be run here; the text says what to do."""
 
@@ -25,10 +28,15 @@ def environment():
     return env
 
 
-def output(argv, cwd=None):
+def output(argv):
     """stdout of a program; its last words when it fails."""
-    done = subprocess.run(argv, env=environment(), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True)
+    try:
+        done = subprocess.run(argv, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise Refused("%s took more than %d seconds" % (" ".join(map(str, argv)), PATIENCE)) from None
+    except OSError as fault:
+        raise Refused("%s cannot be run: %s" % (argv[0], fault.strerror)) from None
     if done.returncode:
         raise Refused("%s ended with %d: %s" % (" ".join(map(str, argv)), done.returncode, done.stderr.strip()[-800:]))
     return done.stdout

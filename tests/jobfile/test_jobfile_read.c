@@ -261,8 +261,7 @@ static void findings_print_like_a_compiler(void **state)
     findings_fini(&f);
 }
 
-/* ---- --set
- * ---------------------------------------------------------------------------------------- */
+/* ---- --set ----------------------------------------------------------------------------------- */
 
 static void overrides_win_and_the_last_of_them(void **state)
 {

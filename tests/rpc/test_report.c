@@ -122,8 +122,7 @@ static void coordinator_stop(struct coordinator *c)
     c->server = NULL;
 }
 
-/* ---- fixture ------------------------------------------------------------------------------------
- */
+/* ---- fixture --------------------------------------------------------------------------------- */
 
 struct fixture {
     struct coordinator coordinator;
@@ -212,8 +211,7 @@ static size_t file_size(const char *path)
     return stat(path, &sb) == 0 ? (size_t)sb.st_size : 0;
 }
 
-/* ---- delivery -----------------------------------------------------------------------------------
- */
+/* ---- delivery -------------------------------------------------------------------------------- */
 
 static void every_kind_arrives(void **state)
 {
@@ -322,8 +320,7 @@ static void a_refused_record_holds_up_nobody(void **state)
     pthread_mutex_unlock(&f->coordinator.lock);
 }
 
-/* ---- the other direction ------------------------------------------------------------------------
- */
+/* ---- the other direction --------------------------------------------------------------------- */
 
 static void wait_stop(struct report *r, char reason[REPORT_REASON_MAX])
 {
@@ -372,8 +369,7 @@ static void an_unknown_job_goes_on(void **state)
     assert_false(report_stop_requested(f->report, reason));
 }
 
-/* ---- the spool ----------------------------------------------------------------------------------
- */
+/* ---- the spool ------------------------------------------------------------------------------- */
 
 static void the_spool_outlives_the_process(void **state)
 {
@@ -522,8 +518,7 @@ static void no_daemon_at_all(void **state)
     assert_flushed(f);
 }
 
-/* ---- thinning -----------------------------------------------------------------------------------
- */
+/* ---- thinning -------------------------------------------------------------------------------- */
 
 static void a_full_spool_thins_what_may_go(void **state)
 {

@@ -105,8 +105,7 @@ static void nap(int ms)
     nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
 }
 
-/* ---- values ------------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static void status_survives_the_wire(void **state)
 {
@@ -164,8 +163,7 @@ static void utf8_is_checked_at_any_depth(void **state)
         assert_false(valid_text(bad[i]));
 }
 
-/* ---- calls -------------------------------------------------------------------------------------
- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static void unary_calls(void **state)
 {
@@ -295,8 +293,7 @@ static void many_threads_share_a_client(void **state)
     }
 }
 
-/* ---- streams -----------------------------------------------------------------------------------
- */
+/* ---- streams --------------------------------------------------------------------------------- */
 
 static void stream_ends(void **state)
 {
@@ -378,8 +375,7 @@ static void what_cannot_be_sent_ends_the_stream(void **state)
     rpc_stream_close(s);
 }
 
-/* ---- the server's end --------------------------------------------------------------------------
- */
+/* ---- the server's end ------------------------------------------------------------------------ */
 
 static void *hold_a_call(void *arg)
 {
@@ -456,8 +452,7 @@ static void a_service_must_be_whole(void **state)
     rpc_server_destroy(NULL);
 }
 
-/* ---- the socket --------------------------------------------------------------------------------
- */
+/* ---- the socket ------------------------------------------------------------------------------ */
 
 static void taken_socket_is_left_alone(void **state)
 {

@@ -8,8 +8,7 @@
 
 #include <math.h>
 
-/* ---- the table ----------------------------------------------------------------------------------
- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static int64_t warmup_size(struct params *p)
 {
@@ -171,8 +170,7 @@ static void initialisation_follows_the_spec(void **state)
     fixture_close(&f);
 }
 
-/* ---- what is refused
- * ----------------------------------------------------------------------------- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 
 static void assert_refused(struct model_fixture *f, const struct batch *b, const char *why)
 {
@@ -235,8 +233,7 @@ static void unknown_kinds_and_frames_are_refused(void **state)
     fixture_close(&f);
 }
 
-/* ---- what must not matter
- * -------------------------------------------------------------------------- */
+/* ---- what must not matter -------------------------------------------------------------------- */
 
 static void assert_near(const real *a, const real *b, int64_t n, double tolerance, const char *what)
 {

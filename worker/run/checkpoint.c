@@ -24,8 +24,7 @@
 #define BLOCKS_MAX 7
 #define DENSE_NAME "checkpoints/dense.safetensors"
 
-/* ---- the recipe's part of the state, as JSON
- * ---------------------------------------------------------- */
+/* ---- the recipe's part of the state, as JSON ------------------------------------------------- */
 
 static void put_int(struct json_object *o, const char *key, int64_t v)
 {
@@ -114,8 +113,7 @@ static int collect_blocks(struct run *r, struct state_block *b)
     return n;
 }
 
-/* ---- writing
- * --------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static enum status write_state(struct run *r, const char *name, char ret_sha[HASH_HEX_SIZE],
                                struct err *err)
@@ -353,8 +351,7 @@ enum status run_resume(struct run *r, struct err *err)
     }
 }
 
-/* ---- the dense model between the stages
- * --------------------------------------------------------------------- */
+/* ---- the dense model between the stages ------------------------------------------------------ */
 
 enum status run_save_dense(struct run *r, struct err *err)
 {

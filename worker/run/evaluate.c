@@ -59,8 +59,7 @@ static void sum_over_ranks(struct comm *c, struct rec_metrics *m)
     memcpy(m, words, sizeof words);
 }
 
-/* ---- the row of result.json
- * ------------------------------------------------------------------------------ */
+/* ---- the row of result.json ------------------------------------------------------------------ */
 
 static void put(struct json_object *o, const char *key, double v)
 {

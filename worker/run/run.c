@@ -58,8 +58,7 @@ static int64_t planned_steps(const struct jobfile *job)
     return sum;
 }
 
-/* ---- creation
- * -------------------------------------------------------------------------------------- */
+/* ---- creation -------------------------------------------------------------------------------- */
 
 static enum status open_report(struct run *r, struct err *err)
 {
@@ -139,8 +138,7 @@ void run_destroy(struct run *r)
     free(r);
 }
 
-/* ---- agreement and stop
- * ------------------------------------------------------------------------------ */
+/* ---- agreement and stop ---------------------------------------------------------------------- */
 
 enum status run_agree(struct run *r, enum status st, struct err *err)
 {
@@ -179,8 +177,7 @@ bool run_stop_wanted(struct run *r)
     return sigterm_seen || (r->report && report_stop_requested(r->report, reason));
 }
 
-/* ---- what the coordinator is told
- * ---------------------------------------------------------------------- */
+/* ---- what the coordinator is told ------------------------------------------------------------ */
 
 void run_note(struct run *r, enum report_severity severity, const char *fmt, ...)
 {

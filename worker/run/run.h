@@ -115,8 +115,7 @@ static inline bool run_root(const struct run *r)
     return r->comm->rank == 0;
 }
 
-/* ---- checkpoint.c
- * ---------------------------------------------------------------------------------- */
+/* ---- checkpoint.c ---------------------------------------------------------------------------- */
 
 /* checkpoints/step-N.safetensors, then the older ones go. Collective. */
 enum status run_checkpoint(struct run *r, struct err *err);
@@ -127,8 +126,7 @@ enum status run_resume(struct run *r, struct err *err);
 enum status run_save_dense(struct run *r, struct err *err);
 enum status run_load_dense(struct run *r, struct err *err);
 
-/* ---- model.c: the model of the current stage
- * -------------------------------------------------------- */
+/* ---- model.c: the model of the current stage ------------------------------------------------- */
 
 /* Makes r->model dense (with a warm-up head or not) or compact, carrying values and EMA over. */
 enum status run_remodel(struct run *r, bool compact, bool warmup_head, struct err *err);
@@ -138,8 +136,7 @@ void run_drop_hypernet(struct run *r);
 /* Exchanges the model's values with the EMA's. */
 void run_swap_ema(struct run *r);
 
-/* ---- step.c, train.c
- * -------------------------------------------------------------------------------- */
+/* ---- step.c, train.c ------------------------------------------------------------------------- */
 
 typedef struct tensor *(*loss_f)(struct ctx *, struct model *, const struct batch *,
                                  struct model_losses *);
@@ -166,8 +163,7 @@ enum status weight_step(struct run *r, struct loader *loader, const struct phase
  * Collective. */
 enum status train_stage(struct run *r, const struct train_hooks *hooks, struct err *err);
 
-/* ---- one file a stage: search.c harden.c evaluate.c export.c
- * ------------------------------------------ */
+/* ---- one file a stage: search.c harden.c evaluate.c export.c --------------------------------- */
 
 enum status stage_warmup(struct run *r, struct err *err);
 enum status stage_dense_training(struct run *r, struct err *err); /* pretrain, task */
@@ -188,8 +184,7 @@ enum status evaluate_model(struct run *r, const char *name, const struct structu
 /* export/dense/model.safetensors where the job file asks for it. Rank 0; others do nothing. */
 enum status export_dense_model(struct run *r, struct err *err);
 
-/* ---- record.c
- * ------------------------------------------------------------------------------------------ */
+/* ---- record.c -------------------------------------------------------------------------------- */
 
 /* result.json, reproduce.json; and every file as an artifact. Rank 0. */
 enum status write_reproduce(struct run *r, struct err *err);

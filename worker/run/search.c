@@ -14,8 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- read-outs
- * ---------------------------------------------------------------------------------------- */
+/* ---- read-outs ------------------------------------------------------------------------------- */
 
 static enum status report_structure_version(struct run *r, struct err *err)
 {
@@ -98,8 +97,7 @@ static enum status soft_read_out(struct run *r, struct err *err)
     return st;
 }
 
-/* ---- the hypernetwork's step
- * ------------------------------------------------------------------------------ */
+/* ---- the hypernetwork's step ----------------------------------------------------------------- */
 
 static void freeze_weights(struct run *r, bool frozen)
 {
@@ -177,8 +175,7 @@ static enum status hyper_step(struct run *r, struct err *err)
     return st;
 }
 
-/* ---- freeze and pull
- * ------------------------------------------------------------------------------------------ */
+/* ---- freeze and pull ------------------------------------------------------------------------- */
 
 static bool time_to_freeze(const struct run *r, const struct phase_plan *plan)
 {

@@ -116,8 +116,7 @@ enum status train_stage(struct run *r, const struct train_hooks *hooks, struct e
     return st;
 }
 
-/* ---- the stages that only train
- * ----------------------------------------------------------------------- */
+/* ---- the stages that only train -------------------------------------------------------------- */
 
 enum status stage_warmup(struct run *r, struct err *err)
 {

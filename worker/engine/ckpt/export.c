@@ -81,8 +81,7 @@ static enum status structure_of(struct structure **ret_st, struct model *m, stru
     return ST_OK;
 }
 
-/* ---- shared
- * ---------------------------------------------------------------------------------------------- */
+/* ---- shared ---------------------------------------------------------------------------------- */
 
 static void add_params(struct file_plan *f, struct params *p, const real *values, enum dtype dtype)
 {
@@ -158,8 +157,7 @@ enum status export_shared(const char *path, struct model *m, const real *values,
     return status;
 }
 
-/* ---- expanded
- * --------------------------------------------------------------------------------------------- */
+/* ---- expanded -------------------------------------------------------------------------------- */
 
 static void add_official(struct file_plan *f, const struct names *names, struct params *p,
                          const real *values, enum dtype dtype)

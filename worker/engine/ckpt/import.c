@@ -95,8 +95,7 @@ static enum status import_from_shared(struct model *dense, struct safetensors *f
     return st;
 }
 
-/* ---- official names
- * ------------------------------------------------------------------------------------------ */
+/* ---- official names -------------------------------------------------------------------------- */
 
 static enum status load_official(struct safetensors *f, const struct name_map *map,
                                  struct params *p, struct err *err)

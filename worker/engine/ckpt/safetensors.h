@@ -39,8 +39,7 @@ enum dtype {
 const char *dtype_name(enum dtype d);
 size_t dtype_bytes(enum dtype d);
 
-/* ---- writing ----------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 struct safetensors_out {
     const char *name;
@@ -60,8 +59,7 @@ enum status safetensors_write(const char *path, const struct safetensors_out *te
                               const struct safetensors_meta *meta, int metas,
                               char ret_sha[HASH_HEX_SIZE], struct err *err);
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 struct safetensor {
     const char *name; /* borrowed */

@@ -96,8 +96,7 @@ static int add_meta(struct parser *p, const unsigned char *key, size_t len)
     return 1;
 }
 
-/* ---- yajl's events
- * -------------------------------------------------------------------------------------- */
+/* ---- yajl's events --------------------------------------------------------------------------- */
 
 static int on_key(void *arg, const unsigned char *s, size_t len)
 {
@@ -236,8 +235,7 @@ static const yajl_callbacks callbacks = {
     .yajl_end_array = on_array_end,
 };
 
-/* ---- interface
- * ------------------------------------------------------------------------------------------ */
+/* ---- interface ------------------------------------------------------------------------------- */
 
 enum status header_parse(struct header *ret_header, const char *json, size_t len, const char *path,
                          struct err *err)

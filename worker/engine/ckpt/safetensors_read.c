@@ -135,8 +135,7 @@ const char *safetensors_metadata(const struct safetensors *file, const char *key
     return NULL;
 }
 
-/* ---- values
- * --------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static bool is_float(enum dtype d)
 {

@@ -70,8 +70,7 @@ static enum status check(const char *path, const struct safetensors_out *t, stru
     return ST_OK;
 }
 
-/* ---- header
- * --------------------------------------------------------------------------------------------- */
+/* ---- header ---------------------------------------------------------------------------------- */
 
 static void put_string(struct buf *b, const char *s)
 {

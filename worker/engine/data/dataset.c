@@ -33,8 +33,7 @@ static void *array(int64_t n, size_t item)
     return calloc(n > 0 ? (size_t)n : 1, item);
 }
 
-/* ---- finding a record by id --------------------------------------------------------------------
- */
+/* ---- finding a record by id ------------------------------------------------------------------ */
 
 struct id_index {
     int64_t id, record;
@@ -85,8 +84,7 @@ static enum status check_box_ids(const struct dataset *set, struct err *err)
     return st;
 }
 
-/* ---- one box against its record ----------------------------------------------------------------
- */
+/* ---- one box against its record -------------------------------------------------------------- */
 
 static enum status check_spans(const struct dataset *set, const struct raw_box *box,
                                const struct raw_record *record, int64_t caption_length,
@@ -200,8 +198,7 @@ static enum status join(struct dataset *set, struct err *err)
     return st;
 }
 
-/* ---- captions and pictures ----------------------------------------------------------------------
- */
+/* ---- captions and pictures ------------------------------------------------------------------- */
 
 static enum status check_record(const struct dataset *set, const struct raw_record *r,
                                 struct err *err)
@@ -287,8 +284,7 @@ static enum status check_images(const struct dataset *set, struct err *err)
     return ST_OK;
 }
 
-/* ---- interface
- * ----------------------------------------------------------------------------------- */
+/* ---- interface ------------------------------------------------------------------------------- */
 
 static enum status fill(struct dataset *set, const struct dataset_config *cfg, struct err *err)
 {

@@ -13,8 +13,7 @@
 #include <unistd.h>
 #include <yajl/yajl_parse.h>
 
-/* ---- yajl's events ----------------------------------------------------------------------------
- */
+/* ---- yajl's events --------------------------------------------------------------------------- */
 
 /* A value where the place wants a list or an object. */
 static int misplaced(struct parser *p)
@@ -237,8 +236,7 @@ static const yajl_callbacks callbacks = {
     .yajl_end_array = on_array_end,
 };
 
-/* ---- the file ---------------------------------------------------------------------------------
- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 /* yajl's one-line reason for a syntax error, with the byte. */
 static enum status syntax_error(struct parser *p, yajl_handle y, const unsigned char *chunk,

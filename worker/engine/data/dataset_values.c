@@ -136,8 +136,7 @@ struct dataset_family *parser_family(struct parser *p, const unsigned char *s, s
     return f;
 }
 
-/* ---- values -----------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 int parser_image_text(struct parser *p, const unsigned char *s, size_t len)
 {

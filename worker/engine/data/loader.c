@@ -22,8 +22,7 @@ struct loader {
     struct collate *collate;
 };
 
-/* ---- parts
- * ----------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static bool in_part(const struct loader_config *cfg, int32_t image)
 {
@@ -84,8 +83,7 @@ static enum status measure_captions(struct source *s, const struct loader_config
     return ST_OK;
 }
 
-/* ---- creation
- * --------------------------------------------------------------------------------------- */
+/* ---- creation -------------------------------------------------------------------------------- */
 
 static enum status check_config(const struct loader_config *cfg, struct err *err)
 {
@@ -143,8 +141,7 @@ void loader_destroy(struct loader *l)
     free(l);
 }
 
-/* ---- sizes
- * ------------------------------------------------------------------------------------------ */
+/* ---- sizes ----------------------------------------------------------------------------------- */
 
 int64_t loader_records(const struct loader *l)
 {
@@ -189,8 +186,7 @@ int64_t loader_micros(const struct loader *l)
     return (largest + l->cfg.micro_batch - 1) / l->cfg.micro_batch;
 }
 
-/* ---- order
- * ------------------------------------------------------------------------------------------ */
+/* ---- order ----------------------------------------------------------------------------------- */
 
 int loader_source_of(const struct loader *l, int64_t step)
 {

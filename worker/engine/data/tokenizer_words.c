@@ -57,8 +57,7 @@ static bool is_punctuation(uint32_t c)
            (c >= 123 && c <= 126);
 }
 
-/* ---- encode
- * --------------------------------------------------------------------------------------- */
+/* ---- encode ---------------------------------------------------------------------------------- */
 
 static enum status add(struct tokens *t, int32_t id, struct span at, struct err *err)
 {
@@ -159,8 +158,7 @@ static const struct tokenizer_ops words_ops = {
     .destroy = words_destroy,
 };
 
-/* ---- the file
- * ---------------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 /* One line against the rules: a sentence's predicate, NULL when it is fine. */
 static const char *line_fault(const char *s, size_t len)

@@ -1,10 +1,8 @@
-/* budget.c - R, how far the drawn structure's size is from the target (method.md 5), as an
- * operator:
+/* budget.c - R, how far the drawn structure's size is from the target (method.md 5), as an operator:
  *
- *     R = |log(P / (p P_total))|      dR/dm = sign dP/dm / P,  dR/ds likewise; P and its gradient
- * of structure_params()
+ *     R = |log(P / (p P_total))|      dR/dm = sign dP/dm / P, dR/ds likewise
  *
- * At P = p P_total, where R has a corner, the gradient is 0.
+ * P and its gradient are structure_params()'s. At P = p P_total, where R has a corner, the gradient is 0.
  */
 #include "engine/backend/backend.h"
 #include "engine/hypernet/hypernet_net.h"

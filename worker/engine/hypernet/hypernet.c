@@ -17,8 +17,7 @@
 
 #define HYPER_NAME_MAX (SITE_NAME_MAX + 32)
 
-/* ---- life
- * ----------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void row_normalise(double *row, int n)
 {
@@ -174,8 +173,7 @@ struct params *hypernet_params(struct hypernet *hn)
     return hn->params;
 }
 
-/* ---- forward
- * -------------------------------------------------------------------------------------- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 /* out[t] = state after site t, in the direction's order. */
 static void gru_run(struct ctx *cx, struct hypernet *hn, const struct gru *g, bool backward,

@@ -30,8 +30,7 @@ struct mdetr {
     struct linear warmup, warmup_box; /* w NULL without a warm-up head */
 };
 
-/* ---- parameters -------------------------------------------------------------------------------
- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 static void destroy(struct model *m)
 {
@@ -126,8 +125,7 @@ static enum status create(struct model *m, bool warmup_head, struct err *err)
     return ST_OK;
 }
 
-/* ---- forward ----------------------------------------------------------------------------------
- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 static struct tensor *see(struct ctx *cx, const struct mdetr *d, const struct batch *batch,
                           const struct sight *sight)
@@ -193,8 +191,7 @@ static struct tensor *align_text(struct ctx *cx, const struct mdetr *d, struct t
     return op_l2norm(cx, linear_forward(cx, &d->contrast_text, x, ACT_NONE), 1e-12);
 }
 
-/* ---- what is asked of a model -------------------------------------------------------------------
- */
+/* ---- what is asked of a model ---------------------------------------------------------------- */
 
 static struct tensor *memory_of(struct ctx *cx, struct model *m, const struct batch *batch,
                                 const struct sight *sight)

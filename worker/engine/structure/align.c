@@ -1,9 +1,10 @@
 /* align.c - the pull as a proximal step, and its measure (method.md 5).
  *
- *     R = 1/S [ sum over zero groups sqrt(n_g) ||W_g|| + sum over pairs sqrt(n_g) ||W_g -
- * W_owner,g|| ] zero: W_g <- W_g max(0, 1 - t/||W_g||)      pair: towards each other by min(t,
- * distance) t = lr gamma sqrt(n_g) / S Sums are double. Groups are taken CHUNK at a time, so that
- * the columns of W2 are read along the rows.
+ *     R = 1/S [ sum over zero groups sqrt(n_g) ||W_g|| + sum over pairs sqrt(n_g) ||W_g - W_owner,g|| ]
+ *     zero: W_g <- W_g max(0, 1 - t/||W_g||)      pair: towards each other by min(t, distance)
+ *     t = lr gamma sqrt(n_g) / S
+ *
+ * Sums are double. Groups are taken CHUNK at a time, so that the columns of W2 are read along the rows.
  */
 #include "engine/structure/align.h"
 
@@ -162,8 +163,7 @@ static bool chunk_next(struct chunk *c, const struct structure *st, int site, in
     return false;
 }
 
-/* ---- one site, one kind
- * ---------------------------------------------------------------------------- */
+/* ---- one site, one kind ---------------------------------------------------------------------- */
 
 struct pull {
     struct params *params;
@@ -227,8 +227,7 @@ void align_pull(struct params *dense, const struct structure *st, const double *
         pull_site(&p, site);
 }
 
-/* ---- measure
- * --------------------------------------------------------------------------------------- */
+/* ---- measure --------------------------------------------------------------------------------- */
 
 /* Norms of one kind in the order of the walk; value NULL: no memory, only counted. */
 struct norms {

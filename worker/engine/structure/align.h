@@ -2,8 +2,10 @@
  *
  *     zero   needed by nobody: ||W_g|| is drawn to 0
  *     pair   a text group with m = 1, s = 1: ||W_g - W_owner,g|| is drawn to 0; its owner is where
- * the chain of sharing bits ends, so that a pair is what hardening will make one row of none
- * everything else; among it what is pruned for its layer but needed by a user Biases take no part.
+ *            the chain of sharing bits ends, so that a pair is what hardening will make one row of
+ *     none   everything else; among it what is pruned for its layer but needed by a user
+ *
+ * Biases take no part.
  */
 #ifndef ENGINE_STRUCTURE_ALIGN_H
 #define ENGINE_STRUCTURE_ALIGN_H

@@ -32,8 +32,7 @@ struct binding {
     uint64_t serial;
 };
 
-/* ---- life
- * ----------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static enum status binding_harden(struct binding *b, const struct structure *hard, struct err *err)
 {
@@ -125,8 +124,7 @@ void binding_add_site(struct binding *b, int site, struct params *p)
     }
 }
 
-/* ---- modes
- * ---------------------------------------------------------------------------------------- */
+/* ---- modes ----------------------------------------------------------------------------------- */
 
 static void binding_use(struct binding *b, enum mode mode)
 {
@@ -172,8 +170,7 @@ static void forget_other_steps(struct binding *b, const struct ctx *cx)
     b->serial = ctx_serial(cx);
 }
 
-/* ---- soft and bits
- * -------------------------------------------------------------------------------- */
+/* ---- soft and bits --------------------------------------------------------------------------- */
 
 static struct tensor *bits_vector(struct ctx *cx, const struct site *t, const uint8_t *bit)
 {
@@ -251,8 +248,7 @@ static void mixed_weights(struct binding *b, struct ctx *cx, int site, struct te
     }
 }
 
-/* ---- compact
- * -------------------------------------------------------------------------------------- */
+/* ---- compact --------------------------------------------------------------------------------- */
 
 /* Where the kept groups of a site have their matrix of slot i. Returns whether it is the site's own
  * tensor as it is. */
@@ -289,8 +285,7 @@ static void compact_weights(struct binding *b, struct ctx *cx, int site, struct 
     }
 }
 
-/* ---- what nn asks for
- * ----------------------------------------------------------------------------- */
+/* ---- what nn asks for ------------------------------------------------------------------------ */
 
 /* Fills w; returns the groups that compute, 0 after a failure. */
 static int site_weights(struct binding *b, struct ctx *cx, int site, struct tensor **w)

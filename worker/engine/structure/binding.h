@@ -59,8 +59,7 @@ void binding_use_frozen(struct binding *b,
 struct msa_weights binding_msa(struct binding *b, struct ctx *cx, int site);
 struct ffn_weights binding_ffn(struct binding *b, struct ctx *cx, int site);
 
-/* ---- hardening --------------------------------------------------------------------------------
- */
+/* ---- hardening ------------------------------------------------------------------------------- */
 
 /* Copies values (parameters, or an EMA block of the same layout) of a dense table into a compact
  * one. */
@@ -73,8 +72,7 @@ enum status harden_values(struct params *compact, real *to, struct params *dense
 enum status expand_values(struct params *dense, real *to, struct params *compact, const real *from,
                           const struct structure *st, struct err *err);
 
-/* ---- the pull R_align (method.md 5) -------------------------------------------------------------
- */
+/* ---- the pull R_align (method.md 5) ---------------------------------------------------------- */
 
 struct align_report {
     double r_align;   /* the regulariser, norms weighted by sqrt(n_g), mean over sites */

@@ -80,8 +80,7 @@ static enum status whole_copy(const struct param *to, real *to_block, const stru
     return ST_OK;
 }
 
-/* ---- harden
- * ---------------------------------------------------------------------------------------- */
+/* ---- harden ---------------------------------------------------------------------------------- */
 
 static enum status site_harden(const struct places *pl, const struct site *t, const struct slot *s,
                                const struct param *to, real *to_block, const struct param *from,
@@ -123,8 +122,7 @@ enum status harden_values(struct params *compact, real *to, struct params *dense
     return rc;
 }
 
-/* ---- expand
- * ---------------------------------------------------------------------------------------- */
+/* ---- expand ---------------------------------------------------------------------------------- */
 
 /* The compact tensor that group g's slot lives in, how many groups it holds, and the group's place
  * in it. */

@@ -65,8 +65,7 @@ double thing_coverage(const struct thing *t, int px, int py)
     return localise(&at, t, px, py) ? ink(t, at.distance) : 0;
 }
 
-/* ---- boxes
- * ------------------------------------------------------------------------------------------ */
+/* ---- boxes ----------------------------------------------------------------------------------- */
 
 struct window {
     int x0, y0, x1, y1;
@@ -127,8 +126,7 @@ bool draw_boxes(struct scene *s, uint8_t *owner)
     return true;
 }
 
-/* ---- picture
- * ---------------------------------------------------------------------------------------- */
+/* ---- picture --------------------------------------------------------------------------------- */
 
 static void mix(uint8_t *pixel, const double colour[3], double part)
 {

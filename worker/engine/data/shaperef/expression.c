@@ -10,8 +10,7 @@ const char *const ordinal_word[ORDINALS] = {"first", "second", "third", "fourth"
 const char *const direction_word[DIRECTIONS] = {"left", "right", "top", "bottom"};
 const char *const relation_word[RELATIONS] = {"left of", "right of", "above", "below"};
 
-/* ---- meaning
- * ------------------------------------------------------------------------------------------ */
+/* ---- meaning --------------------------------------------------------------------------------- */
 
 static double margin(const struct scene *s)
 {
@@ -180,8 +179,7 @@ struct blind expression_blind(const struct scene *s, const struct expression *e,
                           .attributes = 1.0 / count_fitting(s, &e->head)};
 }
 
-/* ---- wording
- * ------------------------------------------------------------------------------------------ */
+/* ---- wording --------------------------------------------------------------------------------- */
 
 static int put(char out[PHRASE_MAX], int len, const char *word)
 {

@@ -66,8 +66,7 @@ enum status shaperef_check(const struct shaperef_config *cfg, struct err *err)
     return ST_OK;
 }
 
-/* ---- one scene
- * ------------------------------------------------------------------------------------------ */
+/* ---- one scene ------------------------------------------------------------------------------- */
 
 struct asked {
     struct expression e;
@@ -161,8 +160,7 @@ static enum status make_scene(struct maker *m, uint64_t number, struct scene *s,
     return ST_OK;
 }
 
-/* ---- records
- * -------------------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static void write_expressions(struct maker *m, struct writer *w, const struct scene *s)
 {
@@ -219,8 +217,7 @@ static void write_captions(struct maker *m, struct writer *w, const struct scene
         write_caption(w, s, &rng);
 }
 
-/* ---- a split
- * ---------------------------------------------------------------------------------------------- */
+/* ---- a split --------------------------------------------------------------------------------- */
 
 static enum status write_picture(struct maker *m, const char *dir, const struct scene *s,
                                  struct err *err)

@@ -52,8 +52,7 @@ bool scene_pair_held_out(uint64_t seed, int colour, int shape)
     return false;
 }
 
-/* ---- which objects
- * ------------------------------------------------------------------------------------ */
+/* ---- which objects --------------------------------------------------------------------------- */
 
 /* The values an attribute may take in this scene: few, so that attributes alone seldom decide. */
 struct pool {
@@ -151,8 +150,7 @@ static bool draw_things(struct scene *s, const struct shaperef_config *cfg, stru
     return true;
 }
 
-/* ---- where
- * --------------------------------------------------------------------------------------------- */
+/* ---- where ----------------------------------------------------------------------------------- */
 
 static bool free_of_others(const struct scene *s, int i)
 {

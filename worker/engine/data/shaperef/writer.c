@@ -139,8 +139,7 @@ enum status writer_remove_old(const struct writer *w, const char *dir, struct er
     return st;
 }
 
-/* ---- vocabulary
- * ------------------------------------------------------------------------------------------- */
+/* ---- vocabulary ------------------------------------------------------------------------------ */
 
 /* Words that stand in no table of their own. */
 static const char *const other_words[] = {"the", "of",   "from",   "that",    "is",
