@@ -48,22 +48,29 @@ def mapped(word):
         return sorted({line.split()[-1] for line in maps if word in line and "/" in line})
 
 
+def openblas(path):
+    """What an OpenBLAS behind this library says of itself; None when there is none behind it."""
+    lib = ctypes.CDLL(path)
+    if not hasattr(lib, "openblas_get_corename"):
+        return None
+    lib.openblas_get_corename.restype = lib.openblas_get_config.restype = ctypes.c_char_p
+    return dict(kind="openblas", library="OpenBLAS " + lib.openblas_get_config().decode().split()[1],
+                kernels=lib.openblas_get_corename().decode())
+
+
 def blas():
-    """What PyTorch multiplies matrices with in this process: {"kind", "library", "kernels"}."""
+    """What PyTorch multiplies matrices with in this process: {"kind", "library", "kernels"}.
+
+    A mapped libblas decides: where LAPACK comes from OpenBLAS and BLAS from the reference, both are mapped."""
     torch.mm(torch.ones(64, 64), torch.ones(64, 64))
-    for path in mapped("openblas"):
-        lib = ctypes.CDLL(path)
-        if hasattr(lib, "openblas_get_corename"):
-            lib.openblas_get_corename.restype = lib.openblas_get_config.restype = ctypes.c_char_p
-            version = lib.openblas_get_config().decode().split()[1]
-            return dict(kind="openblas", library="OpenBLAS " + version, kernels=lib.openblas_get_corename().decode())
-    if "mkl" in torch.__config__.show().lower() and torch.backends.mkl.is_available():
+    if mapped("mkl") or (torch.backends.mkl.is_available() and not mapped("/libblas")):
         return dict(kind="mkl", library="MKL", kernels="chosen by MKL")
-    for path in mapped("libblis"):
-        return dict(kind="blis", library=path, kernels="unknown")
-    for path in mapped("libblas"):
+    for path in mapped("/libblas") or mapped("openblas"):
+        found = openblas(path)
+        if found or "blis" in path:
+            return found or dict(kind="blis", library=path, kernels="unknown")
         return dict(kind="reference", library=path, kernels="none")
-    return dict(kind="unknown", library="unknown", kernels="unknown")
+    return dict(kind="unknown", library="an unknown library", kernels="unknown")
 
 
 def describe():
