@@ -26,6 +26,7 @@ static struct view_phase *phase_of(struct job_view *v, const char *name)
     return p;
 }
 
+/* Which phases a job has is worker/run/recipe.c's to say; this list follows it. */
 static void plan_phase(struct job_view *v, const char *name, int64_t steps, bool wanted)
 {
     struct view_phase *p = wanted ? phase_of(v, name) : NULL;
@@ -52,12 +53,13 @@ static void plan_phases(struct job_view *v, const Espalier__V1__Job *job)
     plan_phase(v, "warmup", j->warmup_steps, j->warmup_steps > 0);
     plan_phase(v, "pretrain", j->pretrain_steps, j->pretrain_steps > 0);
     plan_phase(v, "task", j->task_steps, j->task_steps > 0);
+    plan_phase(v, "dense", 0, true);
     plan_phase(v, "control", j->control_steps, j->control_steps > 0);
     plan_phase(v, "search", j->search_steps, search);
     plan_phase(v, "harden", 0, search);
     plan_phase(v, "finetune", j->finetune_steps, j->finetune_steps > 0);
-    plan_phase(v, "evaluate", 0, j->data_eval[0] != '\0');
-    plan_phase(v, "export", 0, j->export_shared || j->export_expanded);
+    plan_phase(v, "evaluate", 0, j->finetune_steps > 0);
+    plan_phase(v, "export", 0, true);
     v->target = search ? j->method_target : 0;
     jobfile_destroy(j);
 }

@@ -290,7 +290,7 @@ static void views_follow_a_job(void **state)
     struct buf b;
     buf_init(&b, 65536);
     view_with_job(&v);
-    assert_int_equal(v.nphases, 6); /* pretrain search harden finetune evaluate export */
+    assert_int_equal(v.nphases, 7); /* pretrain dense search harden finetune evaluate export */
     give_state(&v, ESPALIER__V1__JOB_STATE__JOB_STATE_RUNNING, 2000);
     give_progress(&v, "pretrain", 50, 100);
     job_view_draw(&v, &plain, 62000, &b);
@@ -302,11 +302,42 @@ static void views_follow_a_job(void **state)
     assert_non_null(strstr(buf_str(&b), "state"));
     buf_clear(&b);
     give_progress(&v, "brand_new", 1, 2);
-    assert_int_equal(v.nphases, 7);
+    assert_int_equal(v.nphases, 8);
     give_state(&v, ESPALIER__V1__JOB_STATE__JOB_STATE_COMPLETED, 122000);
     job_view_draw(&v, &plain, 900000, &b);
     assert_non_null(strstr(buf_str(&b), "COMPLETED  attempt 2  after 2:00"));
     buf_fini(&b);
+}
+
+/* Every phase that a job goes through, in its order, and none that it skips (worker/run/recipe.c). */
+static void views_plan_the_phases_of_a_job(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *job, *phases;
+    } cases[] = {
+        {"phases: {warmup: {steps: 9}, pretrain: {steps: 9}, task: {steps: 9}, control: {steps: "
+         "9}, "
+         "search: {steps: 999}, finetune: {steps: 9}}",
+         "warmup pretrain task dense control search harden finetune evaluate export "},
+        {"phases: {search: {steps: 999}}", "dense search harden export "},
+        {"phases: {task: {steps: 9}}", "task dense export "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Espalier__V1__Job job = ESPALIER__V1__JOB__INIT;
+        struct job_view v;
+        char text[512], names[256] = "";
+        snprintf(text, sizeof text, "%s\ndata: {pretrain: a, task: a, eval: b, vocabulary: c}\n",
+                 cases[i].job);
+        job.job_file.data = (uint8_t *)text;
+        job.job_file.len = strlen(text);
+        job_view_init(&v, &job);
+        for (int p = 0; p < v.nphases; p++) {
+            size_t n = strlen(names);
+            snprintf(names + n, sizeof names - n, "%s ", v.phase[p].name);
+        }
+        assert_string_equal(names, cases[i].phases);
+    }
 }
 
 /* A block higher than the terminal could not be drawn again in place. */
@@ -366,6 +397,7 @@ int main(void)
         cmocka_unit_test(bytes_become_text_or_base64),
         cmocka_unit_test(states_have_short_names),
         cmocka_unit_test(views_follow_a_job),
+        cmocka_unit_test(views_plan_the_phases_of_a_job),
         cmocka_unit_test(views_fit_the_terminal),
         cmocka_unit_test(the_exit_codes_are_current),
     };
