@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the compiler cannot tell: include and link direction, banned calls, file length, formatting.
+# What the compiler cannot tell: include and link direction, banned calls, the contract's comments, links of
+# documents, file length, formatting.
 # Prints every fault; exit 1 if there is one.
 set -u
 cd "$(dirname "$0")/.."
@@ -58,6 +59,21 @@ banned '\b(exit|abort)\(' 'libraries return' proto daemon/service daemon/job dae
 banned '#include <grpc/' 'gRPC is used in proto/rpc only' client daemon worker proto/base proto/jobfile proto/structure
 banned '#include <sqlite3' 'SQL is used in daemon/store only' client worker proto daemon/service daemon/job daemon/launch
 banned '#include <mpi' 'MPI is used in worker/comm only' client daemon proto worker/engine worker/run worker/report
+
+# The contract explains every field, and names the phases that the worker goes through.
+while IFS= read -r line; do
+    fault "comment: $line (say what the field means)"
+done < <(git ls-files 'proto/*.proto' | xargs -r awk '
+    /= *[0-9]+;/ && !/_UNSPECIFIED = 0;/ && !/\/\// && !commented { print FILENAME ":" FNR ": " $0 }
+    { commented = /^ *\/\// }')
+stages=$(sed -n 's/.*X(STAGE_[A-Z]*, "\([a-z]*\)").*/\1/p' worker/run/run.h | paste -sd' ')
+grep -qF "// ${stages// / | }" proto/espalier/v1/job.proto ||
+    fault "phases: Progress.phase of job.proto does not list $stages (worker/run/run.h)"
+
+# Links between documents lead somewhere.
+while IFS=: read -r path link; do
+    [ -e "$(dirname "$path")/$link" ] || fault "link: $path: $link is not there"
+done < <(git ls-files '*.md' | xargs -r grep -oHE '\]\([^)# ]+' | sed 's/:](/:/' | grep -v ':[a-z]*://')
 
 # A file over the limit holds two subjects. Tests are tables of cases and may be longer.
 while read -r lines path; do
