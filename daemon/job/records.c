@@ -151,7 +151,7 @@ static enum status take_phase(struct daemon *d, struct active *a, const Espalier
     const Espalier__V1__PhaseTime *p = r->phase_done;
     if (strlen(p->phase) > METRIC_NAME_MAX)
         return refuse(d, a, r, "a phase's name is too long", err);
-    TRY(store_phase_add(d->store, a->job.id, p->phase, p->seconds, err));
+    TRY(store_phase_set(d->store, a->job.id, p->phase, p->seconds, err));
     return append(d, a, r, EVENT_PHASE_DONE, NULL, &p->base, err);
 }
 

@@ -59,9 +59,9 @@
     X(ARTIFACT_ADD,                                                                                \
       "INSERT OR REPLACE INTO artifacts (job_id, name, size_bytes, sha256) VALUES (?,?,?,?)")      \
     X(ARTIFACTS, "SELECT name, size_bytes, sha256 FROM artifacts WHERE job_id = ?1 ORDER BY name") \
-    X(PHASE_ADD, "INSERT INTO phase_times (job_id, phase, ordinal, seconds) VALUES (?1, ?2, "      \
+    X(PHASE_SET, "INSERT INTO phase_times (job_id, phase, ordinal, seconds) VALUES (?1, ?2, "      \
                  "(SELECT count(*) FROM phase_times WHERE job_id = ?1), ?3) "                      \
-                 "ON CONFLICT (job_id, phase) DO UPDATE SET seconds = seconds + excluded.seconds") \
+                 "ON CONFLICT (job_id, phase) DO UPDATE SET seconds = excluded.seconds")           \
     X(PHASES, "SELECT phase, seconds FROM phase_times WHERE job_id = ?1 ORDER BY ordinal")
 
 #define STORE_JOB_SELECT                                                                           \

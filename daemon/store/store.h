@@ -131,8 +131,9 @@ typedef bool (*store_file_f)(const struct stored_file *f, void *user);
 enum status store_artifacts(struct store *s, int64_t job_id, store_file_f each, void *user,
                             struct err *err);
 
-/* Seconds of a phase add up over attempts. */
-enum status store_phase_add(struct store *s, int64_t job_id, const char *phase, double seconds,
+/* The worker counts over attempts, so that a phase which a later attempt ends again has the later
+ * number of seconds. */
+enum status store_phase_set(struct store *s, int64_t job_id, const char *phase, double seconds,
                             struct err *err);
 typedef bool (*store_phase_f)(const char *phase, double seconds, void *user);
 enum status store_phases(struct store *s, int64_t job_id, store_phase_f each, void *user,

@@ -104,15 +104,15 @@ enum status store_artifacts(struct store *s, int64_t job_id, store_file_f each, 
     return !more || st == ST_NOT_FOUND ? ST_OK : st;
 }
 
-enum status store_phase_add(struct store *s, int64_t job_id, const char *phase, double seconds,
+enum status store_phase_set(struct store *s, int64_t job_id, const char *phase, double seconds,
                             struct err *err)
 {
     TRY(store_write(s, err));
-    sqlite3_stmt *q = store_use(s, SQL_PHASE_ADD);
+    sqlite3_stmt *q = store_use(s, SQL_PHASE_SET);
     sqlite3_bind_int64(q, 1, job_id);
     sqlite3_bind_text(q, 2, phase, -1, SQLITE_STATIC);
     sqlite3_bind_double(q, 3, seconds);
-    return store_run(s, q, "adding a phase's time", err);
+    return store_run(s, q, "writing a phase's time", err);
 }
 
 enum status store_phases(struct store *s, int64_t job_id, store_phase_f each, void *user,
