@@ -4,7 +4,7 @@ import os
 import struct
 import subprocess
 
-from job import Case, exports, kill_at, run
+from job import Case, exports, kill_at, run, tensors
 
 
 def poison(path):
@@ -36,6 +36,12 @@ try:
     bad.write_bytes((good / "export" / "expanded" / "model.safetensors").read_bytes())
     poison(bad)
     start = [("phases.warmup.steps", 0), ("phases.pretrain.steps", 0)]
+
+    # model.init: the dense score and the dense export are those of the file, before anything is trained.
+    init = good / "export" / "expanded" / "model.safetensors"
+    folder = case.job("init", 1, start + [("phases.task.steps", 0), ("model.init", init), ("export.dense", "true")])
+    run(folder, 1)
+    assert tensors(folder / "export" / "dense" / "model.safetensors") == tensors(init)
 
     # NaN: each step is named, nan_limit of them end the job.
     folder = case.job("nan", 1, start + [("model.init", bad), ("train.nan_limit", 3)])

@@ -62,13 +62,18 @@ enum status run_remodel(struct run *r, bool compact, bool warmup_head, struct er
     return ST_OK;
 }
 
+void run_restart_ema(struct run *r)
+{
+    struct params *p = model_params(r->model);
+    memcpy(r->ema, params_values(p), (size_t)params_size(p) * sizeof(real));
+}
+
 enum status run_fresh_optimiser(struct run *r, struct err *err)
 {
     adamw_destroy(r->opt);
     r->opt = NULL;
-    struct params *p = model_params(r->model);
-    memcpy(r->ema, params_values(p), (size_t)params_size(p) * sizeof(real));
-    return adamw_create(&r->opt, r->backend, p, err);
+    run_restart_ema(r);
+    return adamw_create(&r->opt, r->backend, model_params(r->model), err);
 }
 
 void run_drop_hypernet(struct run *r)

@@ -70,6 +70,7 @@ static enum status start_model(struct run *r, struct err *err)
     if (!r->job->model_init || !*r->job->model_init)
         return ST_OK;
     TRY(import_weights(r->model, r->job->model_init, err));
+    run_restart_ema(r);
     run_note(r, REPORT_INFO, "weights from %s", r->job->model_init);
     return ST_OK;
 }

@@ -60,6 +60,7 @@ struct run_state {
     double kept;    /* P/P_total of the newest read-out; 1 before */
     double best;    /* largest P@1 of any evaluation so far; -1 before */
     double sampled; /* P/P_total of the last hypernetwork step's sample */
+    double hyper_loss; /* its L_task on the held-out batch */
     double seconds[STAGE_COUNT];
     double hyper_seconds; /* part of the search */
 };
@@ -130,6 +131,7 @@ enum status run_load_dense(struct run *r, struct err *err);
 
 /* Makes r->model dense (with a warm-up head or not) or compact, carrying values and EMA over. */
 enum status run_remodel(struct run *r, bool compact, bool warmup_head, struct err *err);
+void run_restart_ema(struct run *r); /* the EMA becomes the weights as they are */
 enum status run_fresh_optimiser(struct run *r, struct err *err);
 enum status run_fresh_hypernet(struct run *r, struct err *err); /* with its optimiser */
 void run_drop_hypernet(struct run *r);
