@@ -27,13 +27,6 @@ struct jobfile {
 #define PATH(member, key, def, help) char *member; /* absolute once checked; "" = not set */
 #define ENUM(member, key, def, list, help) int member;
 #include "jobfile/schema.def"
-#undef SECTION
-#undef INT
-#undef REAL
-#undef BOOL
-#undef TEXT
-#undef PATH
-#undef ENUM
 };
 
 /* Order of the lists in schema.def; a static test compares them. */

@@ -17,13 +17,6 @@ const struct key schema_keys[KEY_COUNT] = {
 #define PATH(m, k, d, h) {.type = TYPE_PATH, .key = k, .help = h, .offset = AT(m), .def_text = d, .hi = 4095},
 #define ENUM(m, k, d, lst, h) {.type = TYPE_ENUM, .key = k, .help = h, .offset = AT(m), .def_text = d, .list = lst},
 #include "jobfile/schema.def"
-#undef SECTION
-#undef INT
-#undef REAL
-#undef BOOL
-#undef TEXT
-#undef PATH
-#undef ENUM
 };
 
 const struct section schema_sections[] = {
@@ -35,13 +28,6 @@ const struct section schema_sections[] = {
 #define PATH(m, k, d, h)
 #define ENUM(m, k, d, lst, h)
 #include "jobfile/schema.def"
-#undef SECTION
-#undef INT
-#undef REAL
-#undef BOOL
-#undef TEXT
-#undef PATH
-#undef ENUM
 };
 /* clang-format on */
 const int schema_nsections = sizeof schema_sections / sizeof *schema_sections;

@@ -19,13 +19,6 @@ enum key_id {
 #define PATH(member, key, def, help) KEY_##member,
 #define ENUM(member, key, def, list, help) KEY_##member,
 #include "jobfile/schema.def"
-#undef SECTION
-#undef INT
-#undef REAL
-#undef BOOL
-#undef TEXT
-#undef PATH
-#undef ENUM
     KEY_COUNT
 };
 
