@@ -36,7 +36,7 @@ void command_help(struct buf *out, const struct term *t, const struct command *c
     term_style(out, t, STYLE_BOLD, "espalier %s", c->name);
     buf_printf(out, " - %s\n", c->summary);
     heading(out, t, "Usage");
-    buf_printf(out, "  espalier %s %s\n", c->name, c->usage);
+    buf_printf(out, "  espalier %s%s%s\n", c->name, c->usage[0] ? " " : "", c->usage);
     if (c->details[0]) {
         buf_puts(out, "\n");
         buf_puts(out, c->details);

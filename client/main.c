@@ -73,7 +73,7 @@ static int show_help(struct cli *cli, const struct command *command)
 static int usage_error(struct cli *cli, const struct command *c, const struct err *err)
 {
     int code = cli_fail(cli, err);
-    cli_note(cli, "usage: espalier %s %s", c->name, c->usage);
+    cli_note(cli, "usage: espalier %s%s%s", c->name, c->usage[0] ? " " : "", c->usage);
     return code;
 }
 

@@ -35,6 +35,7 @@ class Overview(CliTest):
             if command != "version":
                 self.assertIn("Examples", text)
             self.assertNotIn("\x1b", text)
+            self.assertNotRegex(text, r"[ \t]\n")
 
     def test_topics(self):
         self.assertIn("phases.search.steps", self.check(0, "help", "job-file"))
