@@ -64,8 +64,9 @@ static enum status take_hello(struct daemon *d, struct active *a, const Espalier
     if (h->resumed_step)
         snprintf(resumed, sizeof resumed, "resumed from step %llu",
                  (unsigned long long)h->resumed_step);
-    snprintf(text, sizeof text, "attempt %d: %u ranks x %u threads on %.100s, kernels %.100s, %s",
-             a->job.attempt.number, h->ranks, h->threads_per_rank, h->host, h->kernel_set, resumed);
+    snprintf(text, sizeof text, "attempt %d: %u rank%s x %u thread%s on %.100s, kernels %.100s, %s",
+             a->job.attempt.number, h->ranks, h->ranks == 1 ? "" : "s", h->threads_per_rank,
+             h->threads_per_rank == 1 ? "" : "s", h->host, h->kernel_set, resumed);
     return note(d, a, r, ESPALIER__V1__SEVERITY__SEVERITY_UNSPECIFIED, text, err);
 }
 
