@@ -57,6 +57,7 @@ static struct json_object *state_to_json(struct run *r)
     put_int(o, "version", s->version);
     put_num(o, "kept", s->kept);
     put_num(o, "sampled", s->sampled);
+    put_num(o, "hyper_loss", s->hyper_loss);
     put_num(o, "best", s->best);
     put_num(o, "hyper_seconds", s->hyper_seconds);
     put_int(o, "adam_steps", r->opt ? adamw_steps(r->opt) : -1);
@@ -87,6 +88,7 @@ static void state_from_json(struct run_state *s, struct json_object *o)
     s->version = (int)json_get_int(o, "version", 0);
     s->kept = json_get_num(o, "kept", 1);
     s->sampled = json_get_num(o, "sampled", 1);
+    s->hyper_loss = json_get_num(o, "hyper_loss", 0);
     s->best = json_get_num(o, "best", -1);
     s->hyper_seconds = json_get_num(o, "hyper_seconds", 0);
     struct json_object *seconds = json_find(o, "seconds");
@@ -115,6 +117,47 @@ static int collect_blocks(struct run *r, struct state_block *b)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+/* A sum of older bytes must not outlive them: the file would pass for damaged. */
+static void drop_sum(const char *path)
+{
+    char sum_path[4096];
+    snprintf(sum_path, sizeof sum_path, "%s.sha256", path);
+    unlink(sum_path);
+}
+
+/* NAME.sha256 beside the file, in sha256sum's format: what a resume holds the bytes against. */
+static enum status write_sum(const char *path, const char sha[HASH_HEX_SIZE], struct err *err)
+{
+    struct buf line;
+    char sum_path[4096];
+    snprintf(sum_path, sizeof sum_path, "%s.sha256", path);
+    buf_init(&line, 4096);
+    buf_printf(&line, "%s  %s\n", sha, path_base(path));
+    enum status st = file_write_atomic(sum_path, buf_str(&line), line.len, 0600, err);
+    buf_fini(&line);
+    return st;
+}
+
+/* ST_CORRUPT if the bytes are not those that were written. A file without its sum was written by a process that was
+ * killed right after it: whole, since the rename is the last thing that happens to it. */
+static enum status check_sum(const char *path, struct err *err)
+{
+    struct buf line;
+    char sum_path[4096], sha[HASH_HEX_SIZE];
+    snprintf(sum_path, sizeof sum_path, "%s.sha256", path);
+    if (!file_exists(sum_path))
+        return ST_OK;
+    buf_init(&line, 4096);
+    enum status st = file_read(&line, sum_path, err);
+    if (st == ST_OK)
+        st = hash_file(sha, path, err);
+    if (st == ST_OK && strncmp(buf_str(&line), sha, HASH_HEX_SIZE - 1) != 0)
+        st = err_set(err, ST_CORRUPT, "%s is damaged: its SHA-256 is not the one in %s", path,
+                     path_base(sum_path));
+    buf_fini(&line);
+    return st;
+}
+
 static enum status write_state(struct run *r, const char *name, char ret_sha[HASH_HEX_SIZE],
                                struct err *err)
 {
@@ -124,9 +167,13 @@ static enum status write_state(struct run *r, const char *name, char ret_sha[HAS
     struct json_object *o = state_to_json(r);
     enum status st = path && o ? job_folder_check_fence(r->folder, err)
                                : err_set(err, ST_NOMEM, "out of memory for a checkpoint");
-    if (st == ST_OK)
+    if (st == ST_OK) {
+        drop_sum(path);
         st = state_write(path, blocks, n, r->structure,
                          json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN), ret_sha, err);
+    }
+    if (st == ST_OK)
+        st = write_sum(path, ret_sha, err);
     json_object_put(o);
     free(path);
     return st;
@@ -174,39 +221,6 @@ static void remove_old(const struct run *r)
     free(names);
 }
 
-/* NAME.sha256 beside the file, in sha256sum's format: what a resume holds the bytes against. */
-static enum status write_sum(const char *path, const char sha[HASH_HEX_SIZE], struct err *err)
-{
-    struct buf line;
-    char sum_path[4096];
-    snprintf(sum_path, sizeof sum_path, "%s.sha256", path);
-    buf_init(&line, 4096);
-    buf_printf(&line, "%s  %s\n", sha, path_base(path));
-    enum status st = file_write_atomic(sum_path, buf_str(&line), line.len, 0600, err);
-    buf_fini(&line);
-    return st;
-}
-
-/* ST_CORRUPT if the bytes are not those that were written. A file without its sum was written by a process that was
- * killed right after it: whole, since the rename is the last thing that happens to it. */
-static enum status check_sum(const char *path, struct err *err)
-{
-    struct buf line;
-    char sum_path[4096], sha[HASH_HEX_SIZE];
-    snprintf(sum_path, sizeof sum_path, "%s.sha256", path);
-    if (!file_exists(sum_path))
-        return ST_OK;
-    buf_init(&line, 4096);
-    enum status st = file_read(&line, sum_path, err);
-    if (st == ST_OK)
-        st = hash_file(sha, path, err);
-    if (st == ST_OK && strncmp(buf_str(&line), sha, HASH_HEX_SIZE - 1) != 0)
-        st = err_set(err, ST_CORRUPT, "%s is damaged: its SHA-256 is not the one in %s", path,
-                     path_base(sum_path));
-    buf_fini(&line);
-    return st;
-}
-
 static enum status checkpoint_root(struct run *r, struct err *err)
 {
     char name[NAME_SIZE], sha[HASH_HEX_SIZE];
@@ -218,8 +232,6 @@ static enum status checkpoint_root(struct run *r, struct err *err)
         folder && path ? file_mkdirs(folder, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
     if (st == ST_OK)
         st = write_state(r, name, sha, err);
-    if (st == ST_OK)
-        st = write_sum(path, sha, err);
     struct stat sb;
     if (st == ST_OK && stat(path, &sb) < 0)
         st = err_errno(err, "cannot find the checkpoint %s after writing it", path);
@@ -374,8 +386,9 @@ static enum status load_dense(struct run *r, struct err *err)
     struct safetensors *f = NULL;
     const char *json;
     char *path = job_folder_path(r->folder, DENSE_NAME);
-    enum status st =
-        path ? state_open(&f, &json, path, err) : err_set(err, ST_NOMEM, "out of memory");
+    enum status st = path ? check_sum(path, err) : err_set(err, ST_NOMEM, "out of memory");
+    if (st == ST_OK)
+        st = state_open(&f, &json, path, err);
     if (st == ST_OK)
         st = state_read_block(f, &w, err);
     if (st == ST_OK)

@@ -69,20 +69,31 @@ static void put(struct json_object *o, const char *key, double v)
 static void put_families(struct json_object *row, const struct rec_metrics *m,
                          const struct dataset *set)
 {
-    struct json_object *p1 = json_object_new_object(), *blind = json_object_new_object();
-    struct json_object *count = json_object_new_object();
+    static const struct {
+        const char *key;
+        int by, at;
+    } scores[] = {{"p1_by_family", METRIC_IOU, METRIC_P1},
+                  {"p5_by_family", METRIC_IOU, METRIC_P5},
+                  {"p10_by_family", METRIC_IOU, METRIC_P10},
+                  {"p1_giou_by_family", METRIC_GIOU, METRIC_P1}};
+    for (size_t i = 0; i < sizeof scores / sizeof *scores; i++) {
+        struct json_object *o = json_object_new_object();
+        for (int f = 0; f < dataset_families(set); f++)
+            put(o, dataset_family(set, f)->name, rec_family(m, f, scores[i].by, scores[i].at).p);
+        json_object_object_add(row, scores[i].key, o);
+    }
+    struct json_object *count = json_object_new_object(), *blind = json_object_new_object();
     for (int f = 0; f < dataset_families(set); f++) {
         const struct dataset_family *family = dataset_family(set, f);
-        struct rec_score s = rec_family(m, f, METRIC_IOU, METRIC_P1);
-        put(p1, family->name, s.p);
-        json_object_object_add(count, family->name, json_object_new_int64(s.records));
+        json_object_object_add(
+            count, family->name,
+            json_object_new_int64(rec_family(m, f, METRIC_IOU, METRIC_P1).records));
         struct json_object *b = json_object_new_object();
         put(b, "random", family->random);
         put(b, "head_noun", family->head_noun);
         put(b, "attributes", family->attributes);
         json_object_object_add(blind, family->name, b);
     }
-    json_object_object_add(row, "p1_by_family", p1);
     json_object_object_add(row, "expressions_by_family", count);
     json_object_object_add(row, "blind_by_family", blind);
 }

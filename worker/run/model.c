@@ -1,6 +1,8 @@
 /* model.c - the model of the current stage, its EMA and its optimiser. */
 #include "run/run.h"
 
+#include "jobfile/schema.h"
+
 #include <string.h>
 
 static real *block_create(const struct backend *be, int64_t n)
@@ -34,7 +36,9 @@ static enum status carry_over(struct run *r, struct model *to, real *ema, struct
 enum status run_remodel(struct run *r, bool compact, bool warmup_head, struct err *err)
 {
     struct model *m = NULL;
-    TRY(model_create(&m, "mdetr", &r->shape, r->frame, compact ? r->structure : NULL, warmup_head,
+    char kind[32];
+    enum_name(schema_keys[KEY_model_kind].list, r->job->model_kind, kind);
+    TRY(model_create(&m, kind, &r->shape, r->frame, compact ? r->structure : NULL, warmup_head,
                      (uint64_t)r->job->train_seed, err));
     struct params *p = model_params(m);
     real *ema = block_create(r->backend, params_size(p));

@@ -83,6 +83,33 @@ static enum status open_report(struct run *r, struct err *err)
     return st;
 }
 
+static enum status try_loader(struct run *r, int data, enum loader_part part, struct err *err)
+{
+    struct loader *loader = NULL;
+    enum status st =
+        corpus_loader(&loader, r->corpus, r->job, &r->shape, r->comm, data, 0, part, err);
+    loader_destroy(loader);
+    return st;
+}
+
+/* A set that is too small or a caption that is too long is told now, not hours later at the door of
+ * its phase. */
+static enum status check_data(struct run *r, struct err *err)
+{
+    for (int s = 0; s < STAGE_COUNT; s++) {
+        struct phase_plan plan = phase_plan_of(r->job, (enum stage)s);
+        bool search = s == STAGE_SEARCH;
+        if (plan.steps == 0)
+            continue;
+        enum status st = try_loader(r, plan.data, search ? LOADER_TRAIN : LOADER_ALL, err);
+        if (st == ST_OK && search)
+            st = try_loader(r, plan.data, LOADER_HOLDOUT, err);
+        if (st != ST_OK)
+            return err_prefix(err, "phases.%s", stage_name((enum stage)s));
+    }
+    return ST_OK;
+}
+
 static enum status open_engine(struct run *r, struct err *err)
 {
     struct frame_options options;
@@ -94,7 +121,8 @@ static enum status open_engine(struct run *r, struct err *err)
     backend_set_threads((int)r->job->resources_threads);
     r->backend = backend_find("cpu");
     TRY(ctx_create(&r->cx, r->backend, ARENA_MAX, err));
-    return corpus_open(&r->corpus, r->job, (int)r->shape.image, run_root(r), err);
+    TRY(corpus_open(&r->corpus, r->job, (int)r->shape.image, run_root(r), err));
+    return check_data(r, err);
 }
 
 enum status run_create(struct run **ret_run, struct job_folder *folder, struct comm *comm,

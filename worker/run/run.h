@@ -56,10 +56,10 @@ struct run_state {
     bool hardened;      /* the model is compact */
     int64_t frozen_at;  /* step of the search at which the structure was frozen; -1 before */
     int64_t hyper_steps;
-    int version;    /* structure read-outs that differed, so far */
-    double kept;    /* P/P_total of the newest read-out; 1 before */
-    double best;    /* largest P@1 of any evaluation so far; -1 before */
-    double sampled; /* P/P_total of the last hypernetwork step's sample */
+    int version;       /* structure read-outs that differed, so far */
+    double kept;       /* P/P_total of the newest read-out; 1 before */
+    double best;       /* largest P@1 of any evaluation so far; -1 before */
+    double sampled;    /* P/P_total of the last hypernetwork step's sample */
     double hyper_loss; /* its L_task on the held-out batch */
     double seconds[STAGE_COUNT];
     double hyper_seconds; /* part of the search */

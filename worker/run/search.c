@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "engine/op/op.h"
 
 #include <math.h>
@@ -50,6 +51,21 @@ static enum status report_structure_version(struct run *r, struct err *err)
     return st;
 }
 
+/* The history of the structure is a result: which version, when, how large, at what loss. */
+static void note_version(struct run *r)
+{
+    struct json_object *list = json_find(r->result, "structures"), *o = json_object_new_object();
+    if (!list) {
+        list = json_object_new_array();
+        json_object_object_add(r->result, "structures", list);
+    }
+    json_object_object_add(o, "version", json_object_new_int(r->state.version));
+    json_object_object_add(o, "step", json_object_new_int64(r->state.step));
+    json_object_object_add(o, "kept", json_object_new_double(r->state.kept));
+    json_object_object_add(o, "loss", json_object_new_double(r->state.hyper_loss));
+    json_object_array_add(list, o);
+}
+
 /* Takes the newest read-out; a version is what differs from the last. */
 static enum status read_out(struct run *r, struct structure *next, struct err *err)
 {
@@ -57,6 +73,7 @@ static enum status read_out(struct run *r, struct structure *next, struct err *e
     if (!structure_equal(next, r->structure) || r->state.version == 0) {
         structure_copy(r->structure, next);
         st = report_structure_version(r, err);
+        note_version(r);
     }
     return run_agree(r, st, err);
 }
@@ -105,8 +122,11 @@ static void freeze_weights(struct run *r, bool frozen)
         params_freeze(model_params(r->model), (enum param_group)g, frozen);
 }
 
-static enum status hyper_micro(struct run *r, const struct batch *batch, double share,
-                               double *ret_kept, struct err *err)
+/* Of a hypernetwork step, over all ranks. */
+enum { HYPER_BAD, HYPER_LOSS, HYPER_SUMS };
+
+static enum status hyper_micro(struct run *r, const struct batch *batch, double share, double *sums,
+                               struct err *err)
 {
     const struct ctx_config cfg = {.record = true,
                                    .seed = (uint64_t)r->job->train_seed,
@@ -125,11 +145,12 @@ static enum status hyper_micro(struct run *r, const struct batch *batch, double 
     /* R is the same on every rank and micro-batch; their shares add up to one. */
     const double weight[2] = {1, r->job->method_lambda * share};
     ctx_backward(r->cx, op_weighted_sum(r->cx, terms, weight, 2));
-    *ret_kept = params / (double)r->frame->total;
+    r->state.sampled = params / (double)r->frame->total;
+    sums[HYPER_LOSS] += losses.total;
     return ctx_finish(r->cx, err);
 }
 
-static enum status hyper_gradient(struct run *r, double *ret_bad, double *ret_kept, struct err *err)
+static enum status hyper_gradient(struct run *r, double *sums, struct err *err)
 {
     params_zero_grads(hypernet_params(r->hyper));
     int64_t micros = loader_micros(r->held_out);
@@ -137,9 +158,9 @@ static enum status hyper_gradient(struct run *r, double *ret_bad, double *ret_ke
     for (int64_t m = 0; m < micros; m++) {
         const struct batch *batch;
         TRY(loader_batch(r->held_out, r->state.hyper_steps, m, &batch, err));
-        enum status st = hyper_micro(r, batch, share, ret_kept, err);
+        enum status st = hyper_micro(r, batch, share, sums, err);
         if (st == ST_NUMERIC)
-            *ret_bad += 1;
+            sums[HYPER_BAD] += 1;
         else if (st != ST_OK)
             return st;
     }
@@ -149,17 +170,18 @@ static enum status hyper_gradient(struct run *r, double *ret_bad, double *ret_ke
 static enum status hyper_step(struct run *r, struct err *err)
 {
     int64_t started = clock_mono_ns();
-    double bad = 0;
+    double sums[HYPER_SUMS] = {0};
     freeze_weights(r, true);
-    enum status st = hyper_gradient(r, &bad, &r->state.sampled, err);
+    enum status st = hyper_gradient(r, sums, err);
     freeze_weights(r, false);
     binding_use_own(model_binding(r->model));
     TRY(run_agree(r, st, err));
     struct params *p = hypernet_params(r->hyper);
     r->comm->sum_float(r->comm, params_grads(p), params_size(p));
-    r->comm->sum_double(r->comm, &bad, 1);
+    r->comm->sum_double(r->comm, sums, HYPER_SUMS);
     double norm = grad_norm(r->backend, p);
-    if (bad == 0 && isfinite(norm)) {
+    if (sums[HYPER_BAD] == 0 && isfinite(norm)) {
+        r->state.hyper_loss = sums[HYPER_LOSS];
         struct adamw_config cfg = adamw_defaults;
         cfg.lr[PARAM_HYPER] = r->job->method_hyper_lr;
         cfg.weight_decay = r->job->method_hyper_decay;
@@ -186,11 +208,19 @@ static bool time_to_freeze(const struct run *r, const struct phase_plan *plan)
     return r->state.sampled <= 1.05 * job->method_target || at >= job->method_freeze_latest;
 }
 
-static void report_alignment(struct run *r, const char *when)
+/* R_align and the norms it draws to 0, as metrics and as result[key]. */
+static void report_alignment(struct run *r, const char *when, const char *key)
 {
     struct align_report a;
+    struct json_object *o = json_object_new_object();
     char name[64];
     align_measure(model_params(r->model), r->structure, &a);
+    json_object_object_add(o, "r_align", json_object_new_double(a.r_align));
+    json_object_object_add(o, "zero_norm_median", json_object_new_double(a.zero_norm));
+    json_object_object_add(o, "pair_norm_median", json_object_new_double(a.pair_norm));
+    json_object_object_add(o, "zero_groups", json_object_new_int(a.zero_groups));
+    json_object_object_add(o, "pairs", json_object_new_int(a.pairs));
+    json_object_object_add(r->result, key, o);
     snprintf(name, sizeof name, "align.%s.r_align", when);
     run_metric(r, name, a.r_align, "");
     snprintf(name, sizeof name, "align.%s.zero_norm", when);
@@ -223,7 +253,7 @@ static enum status freeze(struct run *r, struct err *err)
              "last sample %.1f %%)",
              (long long)r->state.step, 100 * r->state.kept, 100 * r->job->method_target,
              100 * r->state.sampled);
-    report_alignment(r, "freeze");
+    report_alignment(r, "freeze", "alignment_at_freeze");
     return ST_OK;
 }
 
@@ -300,17 +330,16 @@ static enum status open_search(struct run *r, struct err *err)
 /* The hypernetwork's share of the search's time is a result. */
 static void finish_search(struct run *r)
 {
-    struct align_report a;
     run_book_time(r);
     double share = r->state.hyper_seconds / fmax(r->state.seconds[STAGE_SEARCH], 1e-9);
     run_metric(r, "search.hypernet_share", share, "fraction");
     json_object_object_add(r->result, "hypernet_share", json_object_new_double(share));
     json_object_object_add(r->result, "structure_versions", json_object_new_int(r->state.version));
-    align_measure(model_params(r->model), r->structure, &a);
-    report_alignment(r, "end");
+    report_alignment(r, "end", "alignment");
     run_note(r, REPORT_INFO,
              "search ended: %d read-outs, the hypernetwork took %.1f %% of the time, R_align %.3g",
-             r->state.version, 100 * share, a.r_align);
+             r->state.version, 100 * share,
+             json_get_num(json_find(r->result, "alignment"), "r_align", 0));
 }
 
 enum status stage_search(struct run *r, struct err *err)
