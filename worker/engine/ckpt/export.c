@@ -59,7 +59,7 @@ static void add_common_meta(struct file_plan *f, const char *format, const struc
     shape_write_json(model_shape(m), &f->shape);
     structure_write_json(st, &f->structure);
     add_meta(f, "espalier.format", format);
-    add_meta(f, "espalier.model", "mdetr");
+    add_meta(f, "espalier.model", model_kind_name(m));
     add_meta(f, "espalier.shape", buf_str(&f->shape));
     add_meta(f, "espalier.structure", buf_str(&f->structure));
     for (int i = 0; i < opt->metas; i++)
@@ -187,7 +187,7 @@ static enum status write_expanded(const char *path, struct model *dense, const r
     struct names *names = NULL;
     struct file_plan f = {0};
     struct params *p = model_params(dense);
-    TRY(names_create(&names, "mdetr", model_shape(dense), err));
+    TRY(names_create(&names, model_kind_name(dense), model_shape(dense), err));
     enum status status = plan_init(&f, (size_t)names->count, 1, 1, err);
     if (status == ST_OK && !(f.official = malloc((size_t)params_size(p) * sizeof(real))))
         status = err_set(err, ST_NOMEM, "out of memory for an expanded export");
@@ -214,8 +214,8 @@ enum status export_expanded(const char *path, struct model *m, const real *value
         structure_destroy(st);
         return plain;
     }
-    enum status status =
-        model_create(&dense, "mdetr", model_shape(m), binding_frame(b), NULL, false, 0, err);
+    enum status status = model_create(&dense, model_kind_name(m), model_shape(m), binding_frame(b),
+                                      NULL, false, 0, err);
     if (status == ST_OK) {
         struct params *p = model_params(dense);
         status = expand_values(p, params_values(p), model_params(m), values, st, err);

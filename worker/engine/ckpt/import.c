@@ -28,14 +28,15 @@ static enum status create_stored(struct model **ret_model, struct frame **ret_fr
 {
     const char *shape_json = safetensors_metadata(f, "espalier.shape");
     const char *st_json = safetensors_metadata(f, "espalier.structure");
+    const char *kind = safetensors_metadata(f, "espalier.model");
     struct model_shape shape;
     struct structure *st = NULL;
-    if (!shape_json || !st_json)
-        return err_set(err, ST_CORRUPT, "%s lacks the shape or the structure in its metadata",
-                       path);
+    if (!shape_json || !st_json || !kind)
+        return err_set(err, ST_CORRUPT,
+                       "%s lacks the model's kind, shape or structure in its metadata", path);
     TRY(shape_read_json(&shape, shape_json, err));
     TRY(structure_read_json(ret_frame, &st, st_json, strlen(st_json), err));
-    enum status status = model_create(ret_model, "mdetr", &shape, *ret_frame, st, false, 0, err);
+    enum status status = model_create(ret_model, kind, &shape, *ret_frame, st, false, 0, err);
     structure_destroy(st);
     if (status != ST_OK)
         frame_destroy(*ret_frame);
@@ -115,7 +116,7 @@ static enum status import_official(struct model *dense, struct safetensors *f, c
                                    struct err *err)
 {
     struct names *names;
-    TRY(names_create(&names, "mdetr", model_shape(dense), err));
+    TRY(names_create(&names, model_kind_name(dense), model_shape(dense), err));
     enum status st = ST_OK;
     for (int i = 0; st == ST_OK && i < names->count; i++)
         st = load_official(f, &names->map[i], model_params(dense), err);

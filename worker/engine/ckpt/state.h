@@ -4,7 +4,7 @@
  * docs/spec/checkpoint.md. One safetensors file: tensor "PREFIX/NAME" for every parameter NAME of a
  * block's table, "structure.m" and "structure.s" (U8), and in the metadata "espalier.state" (the
  * recipe's JSON) and "espalier.format" = "state-1". What the recipe's JSON means is the recipe's
- * business (worker/run/state.c).
+ * business (worker/run/checkpoint.c).
  */
 #ifndef ENGINE_STATE_H
 #define ENGINE_STATE_H
