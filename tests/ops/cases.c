@@ -414,6 +414,23 @@ static struct tensor *build_gumbel_sigmoid(struct ctx *cx, struct bed *bed)
     return op_gumbel_sigmoid(cx, BED_INPUT(bed, bed_dim(bed, 97)), 0.5, 0.4);
 }
 
+/* Activations so large that their gradients' memory is handed on, with every way a gradient can travel: several
+ * users, a sum's heir, a view, a branch that does not reach the result. */
+static struct tensor *build_graph(struct ctx *cx, struct bed *bed)
+{
+    const int64_t R = 200 + bed_dim(bed, 64), C = 97;
+    struct tensor *x = BED_INPUT(bed, R, C), *w = BED_INPUT(bed, C, C);
+    struct tensor *h = op_scale(cx, op_linear(cx, x, w, NULL, ACT_NONE), 0.1);
+    struct tensor *a = op_add(cx, h, op_act(cx, h, ACT_GELU));
+    struct tensor *flat = a ? ctx_view(cx, a, 1, (int64_t[]){R * C}) : NULL;
+    struct tensor *b = op_add(cx, a, a);
+    op_tanh(cx, op_add(cx, b, h));
+    struct tensor *c = op_mul(cx, op_add(cx, b, h), op_add(cx, x, b));
+    struct tensor *square = op_mul(cx, flat, flat);
+    struct tensor *back = square ? ctx_view(cx, square, 2, (int64_t[]){R, C}) : NULL;
+    return op_add(cx, op_add(cx, c, back), op_dropout(cx, h, 0.2));
+}
+
 const struct bed_case bed_cases[] = {
 #define CASE(name, tolerance) {#name, build_##name, tolerance},
 #include "cases.def"

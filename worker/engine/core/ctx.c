@@ -1,9 +1,6 @@
 /* ctx.c - see ctx.h. Numbers live in the backend's memory (`data`), tensor headers and the tape in
  * host memory. */
-#include "engine/core/ctx.h"
-
-#include "engine/backend/backend.h"
-#include "engine/core/arena.h"
+#include "engine/core/ctx_self.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,17 +8,6 @@
 #include <string.h>
 
 #define HOST_MAX ((size_t)256 << 20) /* headers and tape of one step: about a million operators */
-
-struct ctx {
-    const struct backend *be; /* borrowed, static */
-    struct arena data;        /* backend memory: activations, gradients, what backward needs */
-    struct arena host;        /* tensor headers, tape */
-    struct ctx_config cfg;
-    struct node *last;  /* of the tape */
-    uint32_t keys;      /* random operators of this step so far */
-    uint64_t serial;    /* steps begun */
-    struct err failure; /* code ST_OK: none */
-};
 
 static void *host_block(size_t bytes)
 {
@@ -58,6 +44,7 @@ void ctx_begin(struct ctx *cx, const struct ctx_config *cfg)
     arena_reset(&cx->host);
     cx->cfg = *cfg;
     cx->last = NULL;
+    cx->spare = NULL;
     cx->keys = 0;
     cx->serial++;
     cx->failure = (struct err){.code = ST_OK};
@@ -154,11 +141,8 @@ struct tensor *ctx_tensor(struct ctx *cx, bool with_grad, int dims, const int64_
         return NULL;
     size_t bytes = (size_t)tensor_size(t) * sizeof(real);
     t->data = ctx_alloc(cx, bytes);
-    if (with_grad && cx->cfg.record) {
-        t->grad = ctx_alloc(cx, bytes);
-        if (t->grad)
-            cx->be->memory->zero(t->grad, bytes);
-    }
+    if (with_grad && cx->cfg.record)
+        tape_want_grad(cx, t);
     return ctx_ok(cx) ? t : NULL;
 }
 
@@ -183,21 +167,8 @@ struct tensor *ctx_view(struct ctx *cx, struct tensor *t, int dims, const int64_
     view->data = t->data;
     view->grad = t->grad;
     view->name = t->name;
+    view->base = t->base ? t->base : t;
     return view;
-}
-
-void *ctx_record(struct ctx *cx, size_t bytes, void (*backward)(struct ctx *, struct node *))
-{
-    if (!cx->cfg.record)
-        return NULL;
-    struct node *node = take(cx, &cx->host, bytes);
-    if (!node)
-        return NULL;
-    memset(node, 0, bytes);
-    node->backward = backward;
-    node->before = cx->last;
-    cx->last = node;
-    return node;
 }
 
 struct rng_key ctx_key(struct ctx *cx, enum rng_purpose purpose)
@@ -211,31 +182,6 @@ struct rng_key ctx_key(struct ctx *cx, enum rng_purpose purpose)
 int64_t ctx_sample0(const struct ctx *cx)
 {
     return cx->cfg.sample0;
-}
-
-void ctx_backward(struct ctx *cx, struct tensor *loss)
-{
-    if (!ctx_ok(cx))
-        return;
-    if (!loss || tensor_size(loss) != 1) {
-        ctx_fail(cx, ST_INTERNAL, "backward starts from a scalar, got %lld elements",
-                 loss ? (long long)tensor_size(loss) : 0);
-        return;
-    }
-    real value;
-    cx->be->memory->sync();
-    cx->be->memory->download(&value, loss->data, sizeof value);
-    if (!isfinite(value)) {
-        ctx_fail(cx, ST_NUMERIC, "the loss is %s in step %llu: no parameter was changed",
-                 isnan(value) ? "NaN" : "infinite", (unsigned long long)cx->cfg.step);
-        return;
-    }
-    if (!loss->grad)
-        return; /* nothing in it depends on a parameter */
-    const real one = 1;
-    cx->be->memory->upload(loss->grad, &one, sizeof one);
-    for (struct node *node = cx->last; node && ctx_ok(cx); node = node->before)
-        node->backward(cx, node);
 }
 
 enum status ctx_finish(struct ctx *cx, struct err *err)

@@ -63,20 +63,33 @@ void *ctx_alloc(struct ctx *cx, size_t bytes);
 const void *ctx_upload(struct ctx *cx, const void *from_host, size_t bytes);
 /* Host memory of the step, for what an operator builds before it calls kernels; not cleared. */
 void *ctx_host(struct ctx *cx, size_t bytes);
-/* A tensor in the arena. with_grad: gradient allocated and zeroed (only while recording). */
+/* A tensor in the arena. with_grad: it wants a gradient (only while recording). One below CTX_KEPT_GRAD
+ * bytes has it from now to the end of the step; a larger one only from the first node of backward that
+ * adds to it to the node that made the tensor, then its memory serves another. */
+#define CTX_KEPT_GRAD ((size_t)64 << 10)
 struct tensor *ctx_tensor(struct ctx *cx, bool with_grad, int dims, const int64_t *dim);
 /* A constant: data copied in, no gradient. */
 struct tensor *ctx_constant(struct ctx *cx, const real *data, int dims, const int64_t *dim);
 /* Tensor header over the same memory with other dimensions (same size). */
 struct tensor *ctx_view(struct ctx *cx, struct tensor *t, int dims, const int64_t *dim);
 
-/* A tape entry: op files embed `struct node` first in their own struct, allocated by ctx_record(),
- * which returns NULL when nothing is recorded (no input wants a gradient, or recording is off). */
+/* A tape entry: op files embed `struct node` first in their own struct, allocated by ctx_record(). */
 struct node {
     void (*backward)(struct ctx *cx, struct node *node);
     struct node *before;
+    struct tensor *out;
+    struct tensor **in; /* n of them */
+    int n;
+    /* An input whose gradient starts as out's own (y = a + ...), or NULL: where nothing was added to it before,
+     * it takes over out's memory, and backward finds in->grad == out->grad and has nothing to add. */
+    struct tensor *heir;
 };
-void *ctx_record(struct ctx *cx, size_t bytes, void (*backward)(struct ctx *, struct node *));
+
+/* Records that `out` was made from in[0..n), NULL entries allowed; the rest of the `bytes` is zero. Returns NULL
+ * when nothing is recorded (out wants no gradient) or after a failure. The gradients of out and of all inputs that
+ * want one are in memory when backward is called. */
+void *ctx_record(struct ctx *cx, size_t bytes, void (*backward)(struct ctx *, struct node *),
+                 struct tensor *out, int n, struct tensor *const *in);
 
 /* Key for the next random operator of the step; calls are numbered in program order. */
 struct rng_key ctx_key(struct ctx *cx, enum rng_purpose purpose);

@@ -3,7 +3,8 @@
  * Lifetimes: parameters live in the parameter table's blocks for the whole run
  * (engine/core/param.h); everything else lives in the step arena of a ctx and is gone after
  * ctx_reset(). A tensor never owns its memory. grad is NULL where no gradient is wanted; backward
- * accumulates into it.
+ * accumulates into it. Large gradients of operators' outputs exist only while backward needs them, see
+ * ctx_tensor().
  */
 #ifndef ENGINE_TENSOR_H
 #define ENGINE_TENSOR_H
@@ -19,7 +20,8 @@ struct tensor {
     real *grad;
     int dims;
     int64_t dim[TENSOR_DIMS];
-    const char *name; /* of a parameter; NULL for activations; for messages */
+    const char *name;    /* of a parameter; NULL for activations; for messages */
+    struct tensor *base; /* of a view: the tensor whose memory it shows; else NULL */
 };
 
 static inline int64_t tensor_size(const struct tensor *t)

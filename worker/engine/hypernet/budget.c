@@ -69,7 +69,8 @@ struct tensor *hypernet_budget(struct ctx *cx, struct hypernet *hn,
     double sign = P > goal ? 1 : P < goal ? -1 : 0;
     real value = (real)fabs(log(P / goal));
     ctx_backend(cx)->memory->upload(r->data, &value, sizeof value);
-    struct budget_node *n = r->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct tensor *in[2] = {sample->m_hard, sample->s_hard};
+    struct budget_node *n = ctx_record(cx, sizeof *n, backward, r, 2, in);
     if (n) {
         n->r = r, n->m = sample->m_hard, n->s = sample->s_hard;
         n->dm = scaled(cx, dm, sign / P, f->ngroups);

@@ -35,7 +35,7 @@ static struct tensor *record(struct ctx *cx, const char *op, struct tensor *x,
     if (!OP_READY(cx, op, x))
         return NULL;
     struct tensor *y = op_like(cx, x, op_wants(x));
-    struct act_node *n = y && y->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct act_node *n = OP_RECORD(cx, act_node, backward, y, x);
     if (n)
         n->y = y, n->x = x;
     *ret_node = n;

@@ -10,7 +10,7 @@ static void backward(struct ctx *cx, struct node *node)
 {
     struct add_node *n = (struct add_node *)node;
     int64_t size = tensor_size(n->b);
-    if (n->a->grad)
+    if (n->a->grad && n->a->grad != n->y->grad)
         ctx_backend(cx)->axpy(n->a->grad, n->y->grad, 1, tensor_size(n->a));
     if (n->b->grad)
         ctx_backend(cx)->copy2d_bwd(n->b->grad, 0, n->y->grad, size,
@@ -20,9 +20,11 @@ static void backward(struct ctx *cx, struct node *node)
 static struct tensor *record(struct ctx *cx, struct tensor *a, struct tensor *b)
 {
     struct tensor *y = op_like(cx, a, op_wants(a) || op_wants(b));
-    struct add_node *n = y && y->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
-    if (n)
+    struct add_node *n = OP_RECORD(cx, add_node, backward, y, a, b);
+    if (n) {
         n->y = y, n->a = a, n->b = b;
+        n->node.heir = a == b ? NULL : a;
+    }
     return ctx_ok(cx) ? y : NULL;
 }
 

@@ -18,7 +18,7 @@ static struct tensor *affine(struct ctx *cx, const char *op, struct tensor *x, d
     if (!OP_READY(cx, op, x))
         return NULL;
     struct tensor *y = op_like(cx, x, op_wants(x));
-    struct affine_node *n = y && y->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct affine_node *n = OP_RECORD(cx, affine_node, backward, y, x);
     if (!ctx_ok(cx))
         return NULL;
     if (n)

@@ -30,7 +30,7 @@ struct tensor *op_align_loss(struct ctx *cx, struct tensor *z, const uint8_t *po
     struct tensor *loss = op_scalar(cx, op_wants(z));
     real *row_lse = op_reals(cx, B * Q), *col_lse = op_reals(cx, B * L);
     const uint8_t *own_pos = ctx_upload(cx, pos, (size_t)(B * Q * L));
-    struct align_node *n = loss && loss->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct align_node *n = OP_RECORD(cx, align_node, backward, loss, z);
     if (!ctx_ok(cx))
         return NULL;
     if (n) {

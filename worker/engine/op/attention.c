@@ -58,7 +58,7 @@ struct tensor *op_attention(struct ctx *cx, struct tensor *q, struct tensor *k, 
     real *p = op_reals(cx, d.B * d.H * d.Tq * d.Tk);
     real *scratch = op_reals(cx, attention_scratch(&d));
     const uint8_t *mask = key_mask ? ctx_upload(cx, key_mask, (size_t)(d.B * d.Tk)) : NULL;
-    struct attention_node *n = y && y->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct attention_node *n = OP_RECORD(cx, attention_node, backward, y, q, k, v);
     if (!ctx_ok(cx))
         return NULL;
     if (n) {

@@ -46,7 +46,7 @@ static bool prepare(struct ctx *cx, const char *op, struct tensor *x, const int3
     struct tensor *loss = op_scalar(cx, op_wants(x));
     ret->row = ctx_upload(cx, row, (size_t)n * sizeof *row);
     ret->y = ctx_upload(cx, y, (size_t)n * 4 * sizeof *y);
-    struct box_node *node = loss && loss->grad ? ctx_record(cx, sizeof *node, backward) : NULL;
+    struct box_node *node = OP_RECORD(cx, box_node, backward, loss, x);
     if (!ctx_ok(cx))
         return false;
     ret->loss = loss, ret->x = x;

@@ -28,7 +28,7 @@ struct tensor *op_dropout(struct ctx *cx, struct tensor *x, double p)
         return x;
     struct tensor *y = op_like(cx, x, op_wants(x));
     uint8_t *keep = ctx_alloc(cx, (size_t)tensor_size(x));
-    struct dropout_node *n = y && y->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct dropout_node *n = OP_RECORD(cx, dropout_node, backward, y, x);
     struct dropout_draw draw = {
         .p = p, .key = ctx_key(cx, RNG_DROPOUT), .sample0 = ctx_sample0(cx)};
     if (!ctx_ok(cx))

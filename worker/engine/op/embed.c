@@ -32,7 +32,7 @@ struct tensor *op_embed(struct ctx *cx, struct tensor *table, const int32_t *ids
         return NULL;
     struct tensor *y = ctx_tensor(cx, op_wants(table), 3, (int64_t[]){B, T, table->dim[1]});
     const int32_t *own = ctx_upload(cx, ids, (size_t)(B * T) * sizeof *ids);
-    struct embed_node *n = y && y->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct embed_node *n = OP_RECORD(cx, embed_node, backward, y, table);
     if (!ctx_ok(cx))
         return NULL;
     if (n)

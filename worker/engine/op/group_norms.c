@@ -97,6 +97,17 @@ static void forward(struct ctx *cx, real *loss, real *root, const struct rectang
     ctx_backend(cx)->group_norms_fwd(loss, root, square, own_weight, ngroups, 1);
 }
 
+static struct norms_node *record(struct ctx *cx, struct tensor *loss, const struct rectangle *rect,
+                                 int n)
+{
+    struct tensor **in = ctx_host(cx, 2 * (size_t)n * sizeof *in);
+    for (int i = 0; in && i < n; i++) {
+        in[2 * i] = rect[i].a;
+        in[2 * i + 1] = rect[i].b;
+    }
+    return in ? ctx_record(cx, sizeof(struct norms_node), backward, loss, 2 * n, in) : NULL;
+}
+
 struct tensor *op_group_norms(struct ctx *cx, const struct group_slice *slices, const int *first,
                               int ngroups, double norm)
 {
@@ -110,7 +121,7 @@ struct tensor *op_group_norms(struct ctx *cx, const struct group_slice *slices, 
         return NULL;
     struct tensor *loss = op_scalar(cx, wants);
     real *root = op_reals(cx, ngroups);
-    struct norms_node *node = loss && loss->grad ? ctx_record(cx, sizeof *node, backward) : NULL;
+    struct norms_node *node = loss ? record(cx, loss, rect, n) : NULL;
     if (!ctx_ok(cx))
         return NULL;
     if (node) {

@@ -50,7 +50,7 @@ struct tensor *op_gru_cell(struct ctx *cx, struct tensor *x, struct tensor *h, s
     struct tensor *y = op_like(cx, h, wants);
     real *gate = op_reals(cx, 3 * D), *gi = op_reals(cx, 3 * D), *gh = op_reals(cx, 3 * D);
     real *dgh = y && y->grad ? op_reals(cx, 3 * D) : NULL;
-    struct gru_node *n = y && y->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct gru_node *n = OP_RECORD(cx, gru_node, backward, y, x, h, w_ih, w_hh, b_ih, b_hh);
     if (!ctx_ok(cx))
         return NULL;
     if (n) {

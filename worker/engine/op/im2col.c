@@ -30,7 +30,7 @@ struct tensor *op_im2col(struct ctx *cx, struct tensor *x, int k, int stride, in
     d.wo = (d.W + 2 * pad - k) / stride + 1;
     struct tensor *y =
         ctx_tensor(cx, op_wants(x), 4, (int64_t[]){d.B, d.ho, d.wo, d.k * d.k * d.C});
-    struct im2col_node *n = y && y->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct im2col_node *n = OP_RECORD(cx, im2col_node, backward, y, x);
     if (!ctx_ok(cx))
         return NULL;
     if (n)

@@ -21,7 +21,7 @@ struct tensor *op_l2norm(struct ctx *cx, struct tensor *x, double eps)
         return NULL;
     struct tensor *y = op_like(cx, x, op_wants(x));
     real *inv = op_reals(cx, tensor_rows(x));
-    struct l2norm_node *n = y && y->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct l2norm_node *n = OP_RECORD(cx, l2norm_node, backward, y, x);
     if (!ctx_ok(cx))
         return NULL;
     if (n)

@@ -30,7 +30,7 @@ struct tensor *op_layernorm(struct ctx *cx, struct tensor *x, struct tensor *w, 
         return NULL;
     struct tensor *y = op_like(cx, x, op_wants(x) || op_wants(w) || op_wants(b));
     real *mean = op_reals(cx, tensor_rows(x)), *rstd = op_reals(cx, tensor_rows(x));
-    struct layernorm_node *n = y && y->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct layernorm_node *n = OP_RECORD(cx, layernorm_node, backward, y, x, w, b);
     if (!ctx_ok(cx))
         return NULL;
     if (n) {

@@ -38,7 +38,7 @@ struct tensor *op_linear(struct ctx *cx, struct tensor *x, struct tensor *w, str
     if (!y)
         return NULL;
     real *slope = y->grad && act != ACT_NONE ? op_reals(cx, tensor_size(y)) : NULL;
-    struct linear_node *n = y->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct linear_node *n = OP_RECORD(cx, linear_node, backward, y, x, w, b);
     if (!ctx_ok(cx))
         return NULL;
     if (n) {

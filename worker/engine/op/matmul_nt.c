@@ -25,7 +25,7 @@ struct tensor *op_matmul_nt(struct ctx *cx, struct tensor *a, struct tensor *b, 
     }
     struct tensor *y =
         ctx_tensor(cx, op_wants(a) || op_wants(b), 3, (int64_t[]){a->dim[0], a->dim[1], b->dim[1]});
-    struct matmul_node *n = y && y->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct matmul_node *n = OP_RECORD(cx, matmul_node, backward, y, a, b);
     if (!ctx_ok(cx))
         return NULL;
     if (n)

@@ -46,7 +46,7 @@ struct tensor *op_mix(struct ctx *cx, struct tensor *own, struct tensor *src, st
         return NULL;
     }
     struct tensor *y = op_like(cx, own, op_wants(own) || op_wants(src) || op_wants(s));
-    struct mix_node *n = y && y->grad ? ctx_record(cx, sizeof *n, mix_backward) : NULL;
+    struct mix_node *n = OP_RECORD(cx, mix_node, mix_backward, y, own, src, s);
     if (!ctx_ok(cx))
         return NULL;
     if (n)
@@ -61,7 +61,7 @@ struct tensor *op_mask(struct ctx *cx, struct tensor *w, struct tensor *m, struc
     if (!OP_READY(cx, "mask", w, m) || !check(cx, "mask", w, m, g, &d))
         return NULL;
     struct tensor *y = op_like(cx, w, op_wants(w) || op_wants(m));
-    struct mix_node *n = y && y->grad ? ctx_record(cx, sizeof *n, mask_backward) : NULL;
+    struct mix_node *n = OP_RECORD(cx, mix_node, mask_backward, y, w, m);
     if (!ctx_ok(cx))
         return NULL;
     if (n)

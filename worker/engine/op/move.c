@@ -22,19 +22,27 @@ static void backward(struct ctx *cx, struct node *node)
     }
 }
 
+static bool record(struct ctx *cx, struct tensor *y, const struct op_piece *piece, int n)
+{
+    size_t bytes = (size_t)n * sizeof *piece;
+    struct tensor **in = ctx_host(cx, (size_t)n * sizeof *in);
+    for (int i = 0; in && i < n; i++)
+        in[i] = piece[i].x;
+    struct move_node *m = in ? ctx_record(cx, sizeof *m + bytes, backward, y, n, in) : NULL;
+    if (!m)
+        return false;
+    m->y = y;
+    m->n = n;
+    memcpy(m->piece, piece, bytes);
+    return true;
+}
+
 struct tensor *op_move(struct ctx *cx, struct tensor *y, const struct op_piece *piece, int n)
 {
     if (!y)
         return NULL;
-    if (y->grad) {
-        size_t bytes = (size_t)n * sizeof *piece;
-        struct move_node *m = ctx_record(cx, sizeof *m + bytes, backward);
-        if (!m)
-            return NULL;
-        m->y = y;
-        m->n = n;
-        memcpy(m->piece, piece, bytes);
-    }
+    if (y->grad && !record(cx, y, piece, n))
+        return NULL;
     for (int i = 0; i < n; i++) {
         const struct op_piece *p = &piece[i];
         ctx_backend(cx)->copy2d_fwd(y->data + p->y_at, p->y_stride, p->x->data + p->x_at,

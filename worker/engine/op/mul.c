@@ -25,7 +25,7 @@ struct tensor *op_mul(struct ctx *cx, struct tensor *a, struct tensor *b)
         return NULL;
     }
     struct tensor *y = op_like(cx, a, op_wants(a) || op_wants(b));
-    struct mul_node *n = y && y->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct mul_node *n = OP_RECORD(cx, mul_node, backward, y, a, b);
     if (!ctx_ok(cx))
         return NULL;
     if (n)

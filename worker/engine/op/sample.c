@@ -25,7 +25,7 @@ static struct tensor *record(struct ctx *cx, struct tensor *x, double tau,
                              void (*backward)(struct ctx *, struct node *))
 {
     struct tensor *y = op_like(cx, x, op_wants(x));
-    struct sample_node *n = y && y->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct sample_node *n = OP_RECORD(cx, sample_node, backward, y, x);
     if (n)
         n->y = y, n->x = x, n->tau = tau;
     return ctx_ok(cx) ? y : NULL;

@@ -27,7 +27,7 @@ struct tensor *op_soft_ce(struct ctx *cx, struct tensor *x, const real *y, const
     real *p = op_reals(cx, R * S);
     const real *own_y = ctx_upload(cx, y, (size_t)(R * S) * sizeof *y);
     const real *own_w = ctx_upload(cx, w, (size_t)R * sizeof *w);
-    struct soft_ce_node *n = loss && loss->grad ? ctx_record(cx, sizeof *n, backward) : NULL;
+    struct soft_ce_node *n = OP_RECORD(cx, soft_ce_node, backward, loss, x);
     if (!ctx_ok(cx))
         return NULL;
     if (n) {

@@ -19,7 +19,7 @@ struct tensor *op_sum(struct ctx *cx, struct tensor *x)
     if (!OP_READY(cx, "sum", x))
         return NULL;
     struct tensor *y = op_scalar(cx, op_wants(x));
-    struct sum_node *n = y && y->grad ? ctx_record(cx, sizeof *n, sum_backward) : NULL;
+    struct sum_node *n = OP_RECORD(cx, sum_node, sum_backward, y, x);
     if (!ctx_ok(cx))
         return NULL;
     if (n)
@@ -52,7 +52,7 @@ static bool record(struct ctx *cx, struct tensor *y, struct tensor *const *x, co
                    int n)
 {
     struct weighted_node *w =
-        ctx_record(cx, sizeof *w + (size_t)n * sizeof w->term[0], weighted_backward);
+        ctx_record(cx, sizeof *w + (size_t)n * sizeof w->term[0], weighted_backward, y, n, x);
     if (!w)
         return false;
     w->y = y;

@@ -13,6 +13,20 @@ bool op_ready(struct ctx *cx, const char *op, int n, struct tensor *const *in);
     op_ready(cx, op, (int)(sizeof((struct tensor *[]){__VA_ARGS__}) / sizeof(struct tensor *)),    \
              (struct tensor *[]){__VA_ARGS__})
 
+/* A node of type `type` that makes `out` from the tensors listed; NULL when nothing is recorded. */
+#define OP_RECORD(cx, type, backward, out, ...)                                                    \
+    ((struct type *)op_record(                                                                     \
+        cx, sizeof(struct type), backward, out,                                                    \
+        (int)(sizeof((struct tensor *[]){__VA_ARGS__}) / sizeof(struct tensor *)),                 \
+        (struct tensor *[]){__VA_ARGS__}))
+static inline void *op_record(struct ctx *cx, size_t bytes,
+                              void (*backward)(struct ctx *, struct node *), struct tensor *out,
+                              int n, struct tensor *const *in)
+{
+    return out ? ctx_record(cx, bytes, backward, out, n, in)
+               : NULL; /* NULL: an output that failed */
+}
+
 bool op_same_shape(const struct tensor *a, const struct tensor *b);
 static inline bool op_wants(const struct tensor *t)
 {

@@ -1,0 +1,143 @@
+/* tape.c - recording, and the way back.
+ *
+ * A large gradient is needed from the first node of backward that adds to it until the node that made its tensor has
+ * read it. Until then its pointer is a mark, afterwards NULL; its memory goes to the next gradient of the same size. So a
+ * step holds a handful of them instead of one for every activation, and they stay in the cache.
+ */
+#include "engine/core/ctx_self.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Memory of a gradient that nobody needs any more. */
+struct spare {
+    struct spare *next;
+    real *at;
+    size_t bytes;
+};
+
+static real mark; /* stands for "wanted, not in memory yet"; never read */
+#define PENDING (&mark)
+
+static size_t grad_bytes(const struct tensor *t)
+{
+    return (size_t)tensor_size(t) * sizeof(real);
+}
+
+static real *take_grad(struct ctx *cx, size_t bytes)
+{
+    struct spare **link = &cx->spare;
+    while (*link && (*link)->bytes != bytes)
+        link = &(*link)->next;
+    real *at = *link ? (*link)->at : ctx_alloc(cx, bytes);
+    if (*link)
+        *link = (*link)->next;
+    if (at)
+        cx->be->memory->zero(at, bytes);
+    return at;
+}
+
+static void give_grad(struct ctx *cx, struct tensor *t)
+{
+    struct spare *spare = ctx_host(cx, sizeof *spare);
+    if (spare)
+        *spare = (struct spare){.next = cx->spare, .at = t->grad, .bytes = grad_bytes(t)};
+    cx->spare = spare;
+    t->grad = NULL;
+}
+
+void tape_want_grad(struct ctx *cx, struct tensor *t)
+{
+    t->grad = grad_bytes(t) < CTX_KEPT_GRAD ? take_grad(cx, grad_bytes(t)) : PENDING;
+}
+
+void *ctx_record(struct ctx *cx, size_t bytes, void (*backward)(struct ctx *, struct node *),
+                 struct tensor *out, int n, struct tensor *const *in)
+{
+    if (!cx->cfg.record || !ctx_ok(cx) || !out->grad)
+        return NULL;
+    struct node *node = ctx_host(cx, bytes);
+    struct tensor **inputs = ctx_host(cx, (size_t)n * sizeof *inputs);
+    if (!node || !inputs)
+        return NULL;
+    memset(node, 0, bytes);
+    memcpy(inputs, in, (size_t)n * sizeof *inputs);
+    *node =
+        (struct node){.backward = backward, .before = cx->last, .out = out, .in = inputs, .n = n};
+    cx->last = node;
+    return node;
+}
+
+static struct tensor *root(struct tensor *t)
+{
+    return t->base ? t->base : t;
+}
+
+/* Puts an input's gradient into memory; a view shares that of its base. */
+static void bring(struct ctx *cx, struct tensor *t)
+{
+    if (!t || t->grad != PENDING)
+        return;
+    if (root(t)->grad == PENDING)
+        root(t)->grad = take_grad(cx, grad_bytes(t));
+    t->grad = root(t)->grad;
+}
+
+/* True when the heir took out's memory over. */
+static bool inherit(struct node *node)
+{
+    struct tensor *heir = node->heir;
+    if (!heir || heir->grad != PENDING || root(heir)->grad != PENDING)
+        return false;
+    heir->grad = root(heir)->grad = node->out->grad;
+    return true;
+}
+
+static void run_node(struct ctx *cx, struct node *node)
+{
+    struct tensor *out = node->out;
+    bool large = grad_bytes(out) >= CTX_KEPT_GRAD;
+    if (out->grad == PENDING)
+        return; /* nothing that led to the loss used it */
+    bool inherited = large && inherit(node);
+    for (int i = 0; i < node->n; i++)
+        bring(cx, node->in[i]);
+    if (!ctx_ok(cx))
+        return;
+    node->backward(cx, node);
+    if (inherited)
+        out->grad = NULL;
+    else if (large)
+        give_grad(cx, out);
+}
+
+/* Refuses a loss that is not a finite number, and starts from 1. False when there is nothing to do. */
+static bool start(struct ctx *cx, struct tensor *loss)
+{
+    const real one = 1;
+    real value;
+    if (!loss || tensor_size(loss) != 1) {
+        ctx_fail(cx, ST_INTERNAL, "backward starts from a scalar, got %lld elements",
+                 loss ? (long long)tensor_size(loss) : 0);
+        return false;
+    }
+    cx->be->memory->sync();
+    cx->be->memory->download(&value, loss->data, sizeof value);
+    if (!isfinite(value)) {
+        ctx_fail(cx, ST_NUMERIC, "the loss is %s in step %llu: no parameter was changed",
+                 isnan(value) ? "NaN" : "infinite", (unsigned long long)cx->cfg.step);
+        return false;
+    }
+    if (!loss->grad)
+        return false; /* nothing in it depends on a parameter */
+    cx->be->memory->upload(loss->grad, &one, sizeof one);
+    return true;
+}
+
+void ctx_backward(struct ctx *cx, struct tensor *loss)
+{
+    if (!ctx_ok(cx) || !start(cx, loss))
+        return;
+    for (struct node *node = cx->last; node && ctx_ok(cx); node = node->before)
+        run_node(cx, node);
+}
