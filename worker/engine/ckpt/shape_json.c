@@ -5,12 +5,12 @@
 
 #include <string.h>
 
+/* clang-format off */
 #define SHAPE_FIELDS(X)                                                                            \
-    X(image)                                                                                       \
-    X(patch)                                                                                       \
-    X(width) X(heads) X(ffn) X(vision_layers) X(text_layers) X(fusion_width) X(fusion_heads)       \
-        X(fusion_ffn) X(encoder_layers) X(decoder_layers) X(queries) X(slots) X(max_tokens)        \
-            X(contrast) X(vocabulary)
+    X(image) X(patch) X(width) X(heads) X(ffn) X(vision_layers) X(text_layers) X(fusion_width)     \
+    X(fusion_heads) X(fusion_ffn) X(encoder_layers) X(decoder_layers) X(queries) X(slots)          \
+    X(max_tokens) X(contrast) X(vocabulary)
+/* clang-format on */
 
 void shape_write_json(const struct model_shape *shape, struct buf *out)
 {
