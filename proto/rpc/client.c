@@ -30,7 +30,8 @@ static grpc_channel *create_channel(const char *target)
         /* Else a second client of the same target inherits the first one's back-off. */
         int_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
         int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100),
-        int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100),
+        /* In spite of its name: how long one attempt to connect may take, on a crowded machine too. */
+        int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10000),
         int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000),
         int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, 20000),
         int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000),
