@@ -4,9 +4,16 @@
 
 #include "base/rng.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum act { ACT_NONE, ACT_RELU, ACT_GELU }; /* GELU exact: x/2 (1 + erf(x/sqrt 2)) */
+
+/* Whether backward needs the slope kept by forward; ReLU's shows in its output. */
+static inline bool act_needs_slope(enum act act)
+{
+    return act == ACT_GELU;
+}
 
 struct attention_dims {
     int64_t B, H, Tq, Tk, E; /* E: head size; rows of q, k, v, y are H*E wide */

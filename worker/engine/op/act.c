@@ -1,17 +1,19 @@
-/* act.c - ReLU, GELU, sigmoid, tanh. ReLU and GELU keep their slope (dx = dy slope); sigmoid and
- * tanh are differentiated from their output: y (1 - y) and 1 - y^2. */
+/* act.c - ReLU, GELU, sigmoid, tanh. GELU keeps its slope; the others are differentiated from their output: y > 0,
+ * y (1 - y), 1 - y^2. */
 #include "engine/op/support.h"
 
 struct act_node {
     struct node node;
     struct tensor *y, *x;
-    real *slope;
+    real *slope; /* NULL where act needs none */
+    enum act act;
 };
 
 static void act_backward(struct ctx *cx, struct node *node)
 {
     struct act_node *n = (struct act_node *)node;
-    ctx_backend(cx)->mul_bwd(n->x->grad, n->y->grad, n->slope, tensor_size(n->x));
+    ctx_backend(cx)->act_bwd(n->x->grad, n->y->grad, n->y->data, n->slope, tensor_size(n->x),
+                             n->act);
 }
 
 static void sigmoid_backward(struct ctx *cx, struct node *node)
@@ -46,8 +48,10 @@ struct tensor *op_act(struct ctx *cx, struct tensor *x, enum act act)
 {
     struct act_node *n;
     struct tensor *y = record(cx, "act", x, act_backward, &n);
-    if (n)
-        n->slope = op_reals(cx, tensor_size(x));
+    if (n) {
+        n->act = act;
+        n->slope = act_needs_slope(act) ? op_reals(cx, tensor_size(x)) : NULL;
+    }
     if (!y || !ctx_ok(cx))
         return NULL;
     ctx_backend(cx)->act_fwd(y->data, n ? n->slope : NULL, x->data, tensor_size(x), act);

@@ -19,12 +19,12 @@ void ref_linear_fwd(real *y, real *slope, const real *x, const real *w, const re
         }
 }
 
-void ref_linear_bwd(real *dx, real *dw, real *db, const real *dy, real *slope, const real *x,
-                    const real *w, int64_t R, int64_t I, int64_t O)
+void ref_linear_bwd(real *dx, real *dw, real *db, real *dy, const real *y, const real *slope,
+                    const real *x, const real *w, int64_t R, int64_t I, int64_t O, enum act act)
 {
-    const real *g = slope ? slope : dy;
-    for (int64_t j = 0; slope && j < R * O; j++)
-        slope[j] *= dy[j];
+    const real *g = dy;
+    for (int64_t j = 0; j < R * O; j++)
+        dy[j] *= ref_slope(act, y, slope, j);
     for (int64_t r = 0; dx && r < R; r++)
         for (int64_t i = 0; i < I; i++) {
             double sum = 0;

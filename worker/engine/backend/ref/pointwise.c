@@ -34,6 +34,20 @@ void ref_act_fwd(real *y, real *slope, const real *x, int64_t n, enum act act)
     }
 }
 
+real ref_slope(enum act act, const real *y, const real *slope, int64_t i)
+{
+    if (act_needs_slope(act))
+        return slope[i];
+    return act == ACT_RELU ? y[i] > 0 : 1;
+}
+
+void ref_act_bwd(real *dx, const real *dy, const real *y, const real *slope, int64_t n,
+                 enum act act)
+{
+    for (int64_t i = 0; i < n; i++)
+        dx[i] += dy[i] * ref_slope(act, y, slope, i);
+}
+
 void ref_add_fwd(real *y, const real *a, const real *b, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
