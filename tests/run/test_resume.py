@@ -28,13 +28,22 @@ try:
     # So is one with a single flipped bit in the weights.
     flipped = case.job("flipped")
     assert kill_at(flipped, "finetune 6/10")
-    newest = sorted((flipped / "checkpoints").glob("step-*.safetensors"))[-1]
+    newest = sorted((flipped / "checkpoints").glob("step-*.sha256"))[-1].with_suffix("")
     raw = bytearray(newest.read_bytes())
     raw[-1000] ^= 4
     newest.write_bytes(raw)
     log = run(flipped)
     assert "its SHA-256 is not the one" in log and "passed over" in log, log
     assert exports(whole) == exports(flipped)
+
+    # And one that was killed before its sum was written.
+    unfinished = case.job("unfinished")
+    assert kill_at(unfinished, "finetune 6/10")
+    sums = sorted((unfinished / "checkpoints").glob("step-*.sha256"))
+    sums[-1].unlink()
+    log = run(unfinished)
+    assert "its writing was not finished" in log and sums[-1].with_suffix("").name in log, log
+    assert exports(whole) == exports(unfinished)
 
     # An older attempt that wakes up behind the fence writes nothing.
     fenced = case.job("fenced")

@@ -139,14 +139,15 @@ static enum status write_sum(const char *path, const char sha[HASH_HEX_SIZE], st
 }
 
 /* ST_CORRUPT if the bytes are not those that were written. A file without its sum was written by a process that was
- * killed right after it: whole, since the rename is the last thing that happens to it. */
+ * killed right after it; the one before it is still there, since old ones go after the sum. */
 static enum status check_sum(const char *path, struct err *err)
 {
     struct buf line;
     char sum_path[4096], sha[HASH_HEX_SIZE];
     snprintf(sum_path, sizeof sum_path, "%s.sha256", path);
     if (!file_exists(sum_path))
-        return ST_OK;
+        return err_set(err, ST_CORRUPT, "%s has no %s beside it: its writing was not finished",
+                       path, path_base(sum_path));
     buf_init(&line, 4096);
     enum status st = file_read(&line, sum_path, err);
     if (st == ST_OK)
