@@ -83,11 +83,17 @@ static void bring(struct ctx *cx, struct tensor *t)
     t->grad = root(t)->grad;
 }
 
-/* True when the heir took out's memory over. */
+/* True when the heir took out's memory over. Not where it is a second input too: backward would read dy while it
+ * adds to it. */
 static bool inherit(struct node *node)
 {
     struct tensor *heir = node->heir;
     if (!heir || heir->grad != PENDING || root(heir)->grad != PENDING)
+        return false;
+    int uses = 0;
+    for (int i = 0; i < node->n; i++)
+        uses += node->in[i] && root(node->in[i]) == root(heir);
+    if (uses > 1)
         return false;
     heir->grad = root(heir)->grad = node->out->grad;
     return true;
