@@ -12,57 +12,27 @@
 
 struct stage_row {
     enum status (*run)(struct run *r, struct err *err);
-    bool (*wanted)(const struct jobfile *job);
+    enum stage phase; /* the phase whose steps make the stage wanted; STAGE_COUNT: always wanted */
 };
-
-static bool always(const struct jobfile *job)
-{
-    (void)job;
-    return true;
-}
-
-static bool wants_warmup(const struct jobfile *job)
-{
-    return job->warmup_steps > 0;
-}
-
-static bool wants_pretrain(const struct jobfile *job)
-{
-    return job->pretrain_steps > 0;
-}
-
-static bool wants_task(const struct jobfile *job)
-{
-    return job->task_steps > 0;
-}
-
-static bool wants_control(const struct jobfile *job)
-{
-    return job->control_steps > 0;
-}
-
-static bool wants_search(const struct jobfile *job)
-{
-    return job->search_steps > 0;
-}
-
-static bool wants_finetune(const struct jobfile *job)
-{
-    return job->finetune_steps > 0;
-}
 
 static const struct stage_row stages[STAGE_COUNT] = {
-    [STAGE_WARMUP] = {stage_warmup, wants_warmup},
-    [STAGE_PRETRAIN] = {stage_dense_training, wants_pretrain},
-    [STAGE_TASK] = {stage_dense_training, wants_task},
-    [STAGE_DENSE] = {stage_dense, always},
-    [STAGE_CONTROL] = {stage_control, wants_control},
-    [STAGE_SEARCH] = {stage_search, wants_search},
-    [STAGE_HARDEN] = {stage_harden, wants_search},
-    [STAGE_FINETUNE] = {stage_finetune, wants_finetune},
-    [STAGE_EVALUATE] = {stage_evaluate, wants_finetune},
-    [STAGE_EXPORT] = {stage_export, always},
+    [STAGE_WARMUP] = {stage_warmup, STAGE_WARMUP},
+    [STAGE_PRETRAIN] = {stage_dense_training, STAGE_PRETRAIN},
+    [STAGE_TASK] = {stage_dense_training, STAGE_TASK},
+    [STAGE_DENSE] = {stage_dense, STAGE_COUNT},
+    [STAGE_CONTROL] = {stage_control, STAGE_CONTROL},
+    [STAGE_SEARCH] = {stage_search, STAGE_SEARCH},
+    [STAGE_HARDEN] = {stage_harden, STAGE_SEARCH},
+    [STAGE_FINETUNE] = {stage_finetune, STAGE_FINETUNE},
+    [STAGE_EVALUATE] = {stage_evaluate, STAGE_FINETUNE},
+    [STAGE_EXPORT] = {stage_export, STAGE_COUNT},
 };
+
+static bool stage_wanted(const struct jobfile *job, enum stage s)
+{
+    enum stage phase = stages[s].phase;
+    return phase == STAGE_COUNT || phase_plan_of(job, phase).steps > 0;
+}
 
 static enum status start_model(struct run *r, struct err *err)
 {
@@ -87,7 +57,7 @@ static void say_hello(struct run *r)
 
 static void skip_unwanted(struct run *r)
 {
-    while (r->state.stage < STAGE_COUNT && !stages[r->state.stage].wanted(r->job))
+    while (r->state.stage < STAGE_COUNT && !stage_wanted(r->job, r->state.stage))
         r->state.stage++;
 }
 
