@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 WORKER, MPIRUN = sys.argv[1], sys.argv[2]
 
@@ -72,6 +73,13 @@ def run(folder, ranks=2, expect=0, prefix=()):
     return out
 
 
+def alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def kill_at(folder, pattern, ranks=2):
     """Runs until a log line matches, then SIGKILLs mpirun and every rank. True if the line came before the end."""
     process = start(folder, ranks)
@@ -82,11 +90,15 @@ def kill_at(folder, pattern, ranks=2):
             break
     if seen:
         ranks_of_it = subprocess.run(["pgrep", "-f", f"--job-dir {folder}"], capture_output=True, text=True).stdout.split()
-        for pid in {str(process.pid), *ranks_of_it}:
+        pids = {str(process.pid), *ranks_of_it}
+        for pid in pids:
             try:
                 os.kill(int(pid), signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        # A killed process may finish the write that it is in: what it leaves is settled only when it is gone.
+        while any(alive(pid) for pid in pids):
+            time.sleep(0.01)
     process.stdout.close()
     process.wait()
     return seen
