@@ -393,6 +393,47 @@ static void a_newer_schema_is_refused(void **state)
     assert_null(s);
 }
 
+/* The tables of schema 1 with one job that has had an attempt, as an older daemon would have left them. */
+static void make_schema_1(struct bed *bed)
+{
+    struct buf sql;
+    buf_init(&sql, 1u << 20);
+    store_close(bed->store);
+    bed->store = NULL;
+    unlink(bed->path);
+    OK(file_read(&sql, TEST_SOURCE_DIR "/../daemon/store/schema/001_initial.sql", &bed->err));
+    run_sql(bed->path, buf_str(&sql));
+    run_sql(bed->path,
+            "PRAGMA user_version = 1;"
+            "INSERT INTO jobs VALUES (7, 'r', 'd', 'old', 'me', 4, 0, '', '', 50, 2, 1, 0, 2, 0, "
+            "1000, 0, 5, 6, 0, 7, 0, 1);"
+            "INSERT INTO submissions VALUES (7, 'name: old', 'x.yaml', '/data', '[]');"
+            "INSERT INTO attempts VALUES (7, 1, 'token', 6, 0, 0, 0, '', 3, 0, 0, '', '');"
+            "INSERT INTO events VALUES (9, 7, 5, 4, NULL, 0, 0, 1, 'user', '', '', NULL);");
+    buf_fini(&sql);
+}
+
+static void an_older_schema_is_brought_up_to_date(void **state)
+{
+    struct bed *bed = *state;
+    struct job job;
+    struct event e;
+    make_schema_1(bed);
+    OK(store_open(&bed->store, bed->path, &bed->err));
+    OK(store_job_load(bed->store, 7, &job, &bed->err));
+    assert_string_equal(job.name, "old");
+    assert_int_equal(job.state, JOB_RUNNING);
+    assert_string_equal(job.attempt.token, "token");
+    assert_int_equal(job.attempt.reported, 3);
+    OK(store_event_next(bed->store, 7, 0, &e, &bed->err));
+    assert_int_equal(e.cursor, 9);
+    OK(store_job_save(bed->store, &job, &bed->err));
+    OK(store_attempt_save(bed->store, &job, &bed->err));
+    OK(store_commit(bed->store, &bed->err));
+    reopen(bed);
+    OK(store_job_load(bed->store, 7, &job, &bed->err));
+}
+
 static void a_foreign_file_is_refused(void **state)
 {
     struct bed *bed = *state;
@@ -517,6 +558,7 @@ int main(void)
         T(a_phase_ended_twice_has_the_later_time),
         T(replay_gives_the_snapshot),
         T(a_newer_schema_is_refused),
+        T(an_older_schema_is_brought_up_to_date),
         T(a_foreign_file_is_refused),
         T(a_locked_file_refuses_and_recovers),
         T(a_full_disk_refuses_and_recovers),

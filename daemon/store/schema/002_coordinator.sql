@@ -1,0 +1,20 @@
+-- Attempts that are counted, waited for and explained; what a person asked of a job; folders that are still to go.
+-- Every column has a default, so that jobs of schema 1 go on as they were.
+
+ALTER TABLE jobs ADD COLUMN retries INTEGER NOT NULL DEFAULT -1;       -- the job file's; -1 = the daemon's
+ALTER TABLE jobs ADD COLUMN counted_from INTEGER NOT NULL DEFAULT 0;   -- attempts up to this one count no more: a person said retry
+ALTER TABLE jobs ADD COLUMN not_before_ms INTEGER NOT NULL DEFAULT 0;  -- back-off: the next attempt is not placed earlier
+ALTER TABLE jobs ADD COLUMN on_stall INTEGER NOT NULL DEFAULT 0;       -- 0 tell, 1 restart
+ALTER TABLE jobs ADD COLUMN stall_ms INTEGER NOT NULL DEFAULT 300000;  -- shortest silence that is a stall
+ALTER TABLE jobs ADD COLUMN stall_factor REAL NOT NULL DEFAULT 10;     -- and in median steps
+ALTER TABLE jobs ADD COLUMN resume_from TEXT NOT NULL DEFAULT '';      -- checkpoint that a person named; "" = the newest
+ALTER TABLE jobs ADD COLUMN resume_since INTEGER NOT NULL DEFAULT 0;   -- the attempt that went back to it
+
+ALTER TABLE attempts ADD COLUMN text TEXT NOT NULL DEFAULT '';         -- why it ended, for people
+ALTER TABLE attempts ADD COLUMN host TEXT NOT NULL DEFAULT '';         -- where rank 0 ran
+ALTER TABLE attempts ADD COLUMN resumed_step INTEGER NOT NULL DEFAULT 0;
+
+-- Jobs whose rows a person removed and whose folder is not deleted yet.
+CREATE TABLE removals (
+    job_id INTEGER PRIMARY KEY
+);
