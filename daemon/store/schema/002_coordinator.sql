@@ -18,3 +18,26 @@ ALTER TABLE attempts ADD COLUMN resumed_step INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE removals (
     job_id INTEGER PRIMARY KEY
 );
+
+-- Which node, cores and GPUs each rank of an attempt has; JSON, one object a rank.
+CREATE TABLE placements (
+    job_id  INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    attempt INTEGER NOT NULL,
+    json    TEXT NOT NULL,
+    PRIMARY KEY (job_id, attempt)
+) WITHOUT ROWID;
+
+-- What a checkpoint is worth, and whether a person keeps it.
+ALTER TABLE checkpoints ADD COLUMN phase TEXT NOT NULL DEFAULT '';
+ALTER TABLE checkpoints ADD COLUMN metric_name TEXT NOT NULL DEFAULT '';  -- '' = none was measured
+ALTER TABLE checkpoints ADD COLUMN metric REAL NOT NULL DEFAULT 0;
+ALTER TABLE checkpoints ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE checkpoints ADD COLUMN time_ms INTEGER NOT NULL DEFAULT 0;
+
+-- How large a read-out is; -1 = it was stored before this was.
+ALTER TABLE structures ADD COLUMN params_kept REAL NOT NULL DEFAULT -1;
+ALTER TABLE structures ADD COLUMN pruned REAL NOT NULL DEFAULT -1;
+ALTER TABLE structures ADD COLUMN shared REAL NOT NULL DEFAULT -1;
+
+-- The structure that a job's search starts frozen on; '' = it searches one.
+ALTER TABLE submissions ADD COLUMN structure BLOB NOT NULL DEFAULT '';
