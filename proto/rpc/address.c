@@ -1,4 +1,4 @@
-/* address.c - unix: addresses: who is there, and what a dead server left behind.
+/* address.c - what kind an address is; unix: addresses: who is there, and what a dead server left behind.
  *
  * gRPC unlinks whatever socket it finds before it binds, and would so take a living server's place.
  * The test comes first. Two servers that start in the same instant can still race; the daemon holds
@@ -19,6 +19,11 @@ const char *rpc_address_path(const char *address)
         return NULL;
     /* "unix:///absolute" is the same as "unix:/absolute". */
     return strncmp(address, "unix://", 7) == 0 ? address + 7 : address + 5;
+}
+
+const char *rpc_address_tls(const char *address)
+{
+    return strncmp(address, "tls:", 4) == 0 ? address + 4 : NULL;
 }
 
 /* 0, or the errno of the attempt to connect. */

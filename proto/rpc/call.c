@@ -31,6 +31,7 @@ struct rpc_call {
     grpc_status_code end_code;
     char end_text[ERR_TEXT_MAX];
     ProtobufCMessage *request;
+    struct rpc_identity identity;
     rpc_ready_f ready;
     void *ready_user;
 
@@ -137,6 +138,11 @@ static void call_end(struct rpc_call *c, grpc_status_code code, const char *text
 }
 
 /* ---- the handler's side ------------------------------------------------------------------- */
+
+const struct rpc_identity *rpc_call_identity(const struct rpc_call *call)
+{
+    return &call->identity;
+}
 
 /* NULL, with a sentence, if the message cannot go over the wire. */
 static grpc_byte_buffer *pack_reply(const ProtobufCMessage *message, struct err *err)
@@ -344,8 +350,26 @@ static void watch_close(struct rpc_call *c)
     start_batch(c, &op, 1, &c->closed);
 }
 
+/* Ends a call that is not to be served; the reason decides the code. */
+static void refuse(struct rpc_call *c, const char *path, const struct rpc_admission *admission)
+{
+    struct err err = admission->err;
+    grpc_status_code code = (grpc_status_code)rpc_wire_code(admission->st);
+    if (admission->st == ST_DENIED && !admission->identity.name[0])
+        code = GRPC_STATUS_UNAUTHENTICATED;
+    if (admission->st == ST_OK) {
+        if (c->entry)
+            err_set(&err, ST_LIMIT, "the server has %d calls at work: try again later",
+                    RPC_CALLS_MAX);
+        else
+            err_set(&err, ST_UNSUPPORTED, "there is no method '%s' here", path);
+        code = (grpc_status_code)rpc_wire_code(err.code);
+    }
+    call_end(c, code, err.text, NULL);
+}
+
 void rpc_call_begin(struct rpc_server *s, grpc_call *core, const struct rpc_entry *entry,
-                    const char *path)
+                    const char *path, const struct rpc_admission *admission)
 {
     struct rpc_call *c = calloc(1, sizeof *c);
     if (!c) {
@@ -357,6 +381,7 @@ void rpc_call_begin(struct rpc_server *s, grpc_call *core, const struct rpc_entr
                            .entry = entry,
                            .core = core,
                            .held = true,
+                           .identity = admission->identity,
                            .closed = {call_closed, c},
                            .received = {call_received, c},
                            .sent = {call_sent, c},
@@ -366,16 +391,10 @@ void rpc_call_begin(struct rpc_server *s, grpc_call *core, const struct rpc_entr
     bool full = call_link(s, c) > RPC_CALLS_MAX;
     pthread_mutex_lock(&c->lock);
     watch_close(c);
-    bool reading = entry && !full && call_receive(c);
+    bool reading = admission->st == ST_OK && entry && !full && call_receive(c);
     pthread_mutex_unlock(&c->lock);
-    if (reading)
-        return;
-    struct err err;
-    if (entry)
-        err_set(&err, ST_LIMIT, "the server has %d calls at work: try again later", RPC_CALLS_MAX);
-    else
-        err_set(&err, ST_UNSUPPORTED, "there is no method '%s' here", path);
-    rpc_call_fail(c, err.code, err.text);
+    if (!reading)
+        refuse(c, path, admission);
 }
 
 void rpc_calls_sweep(struct rpc_server *s, int64_t now_ms, bool builtins)

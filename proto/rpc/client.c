@@ -6,12 +6,15 @@
 #include "rpc/core.h"
 
 #include <grpc/grpc_security.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct rpc_client {
     grpc_channel *channel;
     char *target;
+    grpc_metadata bearer; /* its slices live as long as the client */
+    size_t n_bearer;      /* 1: sent with every call */
 };
 
 static grpc_arg int_arg(const char *key, int value)
@@ -19,8 +22,14 @@ static grpc_arg int_arg(const char *key, int value)
     return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value};
 }
 
-static grpc_channel *create_channel(const char *target)
+/* NULL, with a sentence, when a TLS file cannot be used. */
+static grpc_channel *create_channel(const struct rpc_access *access, struct err *err)
 {
+    const char *target = access->target, *secure = rpc_address_tls(target);
+    grpc_channel_credentials *creds = secure ? rpc_tls_channel_credentials(&access->tls, err)
+                                             : grpc_insecure_credentials_create();
+    if (!creds)
+        return NULL;
     grpc_arg args[] = {
         int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, RPC_MESSAGE_MAX),
         /* A request sent again without the caller's knowledge is his decision, not the channel's.
@@ -41,35 +50,70 @@ static grpc_channel *create_channel(const char *target)
     };
     grpc_channel_args all = {sizeof args / sizeof args[0] - (rpc_address_path(target) ? 0 : 1),
                              args};
-    grpc_channel_credentials *creds = grpc_insecure_credentials_create();
-    grpc_channel *channel = grpc_channel_create(target, creds, &all);
+    grpc_channel *channel = grpc_channel_create(secure ? secure : target, creds, &all);
     grpc_channel_credentials_release(creds);
     return channel;
 }
 
-enum status rpc_client_open(struct rpc_client **ret_client, const char *target, struct err *err)
+/* A token goes out over TLS alone: on any other connection it would be for all to read, and a socket needs none. */
+static enum status set_bearer(struct rpc_client *c, const struct rpc_access *access,
+                              struct err *err)
 {
-    if (!*target)
+    if (!access->token || !rpc_address_tls(access->target))
+        return ST_OK;
+    char value[RPC_BEARER_MAX + 8];
+    if (strlen(access->token) >= RPC_BEARER_MAX)
+        return err_set(err, ST_INVALID, "the token has %zu bytes, at most %d are taken",
+                       strlen(access->token), RPC_BEARER_MAX - 1);
+    int n = snprintf(value, sizeof value, "Bearer %s", access->token);
+    c->bearer.key = grpc_slice_from_static_string("authorization");
+    c->bearer.value = grpc_slice_from_copied_buffer(value, (size_t)n);
+    c->n_bearer = 1;
+    explicit_bzero(value, sizeof value);
+    if (grpc_header_nonbin_value_is_legal(c->bearer.value))
+        return ST_OK;
+    return err_set(err, ST_INVALID, "the token holds characters that no token has");
+}
+
+enum status rpc_client_open_as(struct rpc_client **ret_client, const struct rpc_access *access,
+                               struct err *err)
+{
+    if (!*access->target)
         return err_set(err, ST_INVALID,
-                       "the daemon's address is empty: give unix:/path or host:port");
+                       "the daemon's address is empty: give unix:/path or tls:HOST:PORT");
     struct rpc_client *c = calloc(1, sizeof *c);
-    char *copy = strdup(target);
+    char *copy = strdup(access->target);
     if (!c || !copy) {
         free(c);
         free(copy);
-        return err_set(err, ST_NOMEM, "out of memory for a client of %s", target);
+        return err_set(err, ST_NOMEM, "out of memory for a client of %s", access->target);
     }
     rpc_core_start();
-    *c = (struct rpc_client){create_channel(target), copy};
+    c->target = copy;
+    enum status st = set_bearer(c, access, err);
+    if (st == ST_OK && !(c->channel = create_channel(access, err)))
+        st = ST_INVALID;
+    if (st != ST_OK) {
+        rpc_client_close(c);
+        return err ? err->code : st;
+    }
     *ret_client = c;
     return ST_OK;
+}
+
+enum status rpc_client_open(struct rpc_client **ret_client, const char *target, struct err *err)
+{
+    return rpc_client_open_as(ret_client, &(struct rpc_access){.target = target}, err);
 }
 
 void rpc_client_close(struct rpc_client *c)
 {
     if (!c)
         return;
-    grpc_channel_destroy(c->channel);
+    if (c->channel)
+        grpc_channel_destroy(c->channel);
+    if (c->n_bearer)
+        grpc_slice_unref(c->bearer.value);
     free(c->target);
     free(c);
 }
@@ -95,9 +139,10 @@ static void outcome_fini(struct outcome *o)
     grpc_metadata_array_destroy(&o->trailing);
 }
 
-static grpc_op op_send_headers(void)
+static grpc_op op_send_headers(struct rpc_client *c)
 {
-    return (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
+    return (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA,
+                     .data.send_initial_metadata = {.count = c->n_bearer, .metadata = &c->bearer}};
 }
 
 static grpc_op op_send_message(grpc_byte_buffer *bytes)
@@ -139,9 +184,13 @@ static enum status outcome_status(struct rpc_client *c, const struct outcome *o,
     if (st == ST_UNAVAILABLE) {
         grpc_connectivity_state now = grpc_channel_check_connectivity_state(c->channel, 0);
         if (now == GRPC_CHANNEL_TRANSIENT_FAILURE || now == GRPC_CHANNEL_CONNECTING)
-            return err_set(err, st,
-                           "cannot reach espalierd at %s: is it running? start it with: espalierd",
-                           c->target);
+            return err_set(
+                err, st,
+                rpc_address_tls(c->target)
+                    ? "cannot reach espalierd at %s: is it running, and does its "
+                      "certificate name this host and come from a CA that is trusted here?"
+                    : "cannot reach espalierd at %s: is it running? start it with: espalierd",
+                c->target);
         if (now != GRPC_CHANNEL_READY)
             return err_set(err, st, "lost the connection to espalierd at %s", c->target);
     }
@@ -220,7 +269,7 @@ enum status rpc_client_call(struct rpc_client *c, const char *method,
     outcome_init(&outcome);
     grpc_metadata_array headers;
     grpc_metadata_array_init(&headers);
-    grpc_op ops[] = {op_send_headers(),         op_send_message(bytes),   op_send_close(),
+    grpc_op ops[] = {op_send_headers(c),        op_send_message(bytes),   op_send_close(),
                      op_recv_headers(&headers), op_recv_message(&answer), op_recv_status(&outcome)};
     enum status st;
     rpc_publish(&outcome);
@@ -263,7 +312,7 @@ struct rpc_stream {
 static bool stream_start(struct rpc_stream *s)
 {
     grpc_op status[] = {op_recv_status(&s->outcome)};
-    grpc_op send[] = {op_send_headers(), op_send_message(s->request), op_send_close(),
+    grpc_op send[] = {op_send_headers(s->client), op_send_message(s->request), op_send_close(),
                       op_recv_headers(&s->headers)};
     rpc_publish(&s->outcome);
     rpc_publish(&s->headers);

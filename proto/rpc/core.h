@@ -18,6 +18,9 @@
     (1u << 18)            /* fields in a message: bounds what a small message unpacks to           \
                            */
 #define RPC_READ_MS 20000 /* a call whose request has not come by then is ended */
+#define RPC_IDLE_MS                                                                                \
+    600000 /* a connection without calls is closed after so long; its client opens another */
+#define RPC_BEARER_MAX 256 /* bytes of a token with its NUL */
 
 /* ---- gRPC as a whole (core.c) ------------------------------------------------------------- */
 
@@ -74,7 +77,15 @@ struct rpc_entry {
     const ProtobufCMessageDescriptor *input, *output;
 };
 
-struct rpc_accept; /* one armed request for the next call (server.c) */
+struct rpc_accept;     /* one armed request for the next call (server.c) */
+struct rpc_server_tls; /* tls.c */
+
+/* What the guard said about a call. */
+struct rpc_admission {
+    enum status st;
+    struct rpc_identity identity;
+    struct err err;
+};
 
 struct rpc_server {
     grpc_server *core;
@@ -85,6 +96,9 @@ struct rpc_server {
     size_t n_services;
     struct rpc_accept *accepts;
     struct rpc_event stop_event;
+    struct rpc_server_tls *tls; /* NULL = none was given */
+    rpc_guard_f guard;          /* NULL = everybody may do everything */
+    void *guard_user;
     pthread_t thread;
     bool started;
 
@@ -105,10 +119,23 @@ enum status rpc_add_reflection(struct rpc_server *s, struct err *err); /* reflec
  * (address.c). Other addresses pass. */
 enum status rpc_address_prepare(const char *address, struct err *err);
 const char *rpc_address_path(const char *address); /* borrowed path of a unix: address, else NULL */
+const char *
+rpc_address_tls(const char *address); /* borrowed HOST:PORT of a tls: address, else NULL */
+
+/* ---- TLS (tls.c) -------------------------------------------------------------------------- */
+
+struct grpc_channel_credentials;
+struct grpc_server_credentials;
+/* NULL, with a sentence, if a file cannot be used. */
+struct grpc_channel_credentials *rpc_tls_channel_credentials(const struct rpc_tls *files,
+                                                             struct err *err);
+struct grpc_server_credentials *
+rpc_tls_server_credentials(struct rpc_server_tls *tls); /* NULL: too many addresses */
+void rpc_tls_destroy(struct rpc_server_tls *tls);       /* NULL allowed; after the server's end */
 
 /* Takes over a call that has just come in; entry NULL = no such method (call.c). */
 void rpc_call_begin(struct rpc_server *s, grpc_call *core, const struct rpc_entry *entry,
-                    const char *path);
+                    const char *path, const struct rpc_admission *admission);
 /* Ends calls that wait too long for their request, or all of the built-in streams; under s->lock.
  */
 void rpc_calls_sweep(struct rpc_server *s, int64_t now_ms, bool builtins);

@@ -42,16 +42,48 @@ enum status rpc_server_create(struct rpc_server **ret_server, struct err *err);
 /* ST_INVALID if the descriptor has a method without a row or a row without a method. */
 enum status rpc_server_add(struct rpc_server *s, const ProtobufCServiceDescriptor *service,
                            const struct rpc_method *methods, size_t n, void *user, struct err *err);
-/* address: "unix:/path" or "127.0.0.1:0"; *ret_port (NULL allowed) is the port chosen, 0 for unix.
- */
+
+/* PEM files of one side of a TLS connection. A server needs certificate and key; its CA, if given, makes a
+ * client certificate from it compulsory. A client needs none: no CA means the system's. Key files must be
+ * closed to others (0600). Versions below TLS 1.2 are refused by gRPC. */
+struct rpc_tls {
+    const char *cert_file, *key_file, *ca_file; /* NULL = not given */
+};
+/* Before listening on a tls: address. The files are read and checked now (readable, a pair, not expired), and
+ * again when they change: a renewed certificate needs no restart, an unusable one is passed over. */
+enum status rpc_server_use_tls(struct rpc_server *s, const struct rpc_tls *files, struct err *err);
+
+/* Several addresses may be listened on: "unix:/path", "tls:HOST:PORT", or for tests on loopback "127.0.0.1:0" without
+ * any protection. *ret_port (NULL allowed) is the port chosen, 0 for unix. */
 enum status rpc_server_listen(struct rpc_server *s, const char *address, int *ret_port,
                               struct err *err);
+
+/* Who calls, as the guard found out; what a role means is the guard's affair. */
+#define RPC_NAME_MAX 64
+struct rpc_identity {
+    char name[RPC_NAME_MAX]; /* "" = unknown */
+    int role;
+};
+struct rpc_arrival {
+    const char *method; /* as it was called, whether it exists or not */
+    const char *peer;   /* host of a network peer without its port, e.g. "ipv4:10.0.0.7" */
+    bool local;         /* over a unix socket */
+    const char *bearer; /* "authorization: Bearer ..."; NULL = none */
+};
+/* Runs on the server's thread for every call, before anything of its request is read; must not block. ST_DENIED with
+ * *ret_identity untouched ends the call with UNAUTHENTICATED, with a name in it with PERMISSION_DENIED. */
+typedef enum status (*rpc_guard_f)(const struct rpc_arrival *arrival,
+                                   struct rpc_identity *ret_identity, void *user, struct err *err);
+void rpc_server_guard(struct rpc_server *s, rpc_guard_f guard, void *user); /* before start */
 enum status rpc_server_start(struct rpc_server *s, struct err *err);
 /* No new calls; live ones have grace_ms, then are cancelled. Joins the thread. */
 void rpc_server_stop(struct rpc_server *s, int grace_ms);
 void rpc_server_destroy(struct rpc_server *s); /* NULL allowed; after stop */
 
 /* ---- a call, seen by its handler ---------------------------------------------------------- */
+
+/* Valid as long as the call is held; all zero without a guard. */
+const struct rpc_identity *rpc_call_identity(const struct rpc_call *call);
 
 /* Sends the reply of a unary call with status OK; gives up the call. */
 void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *reply);
@@ -79,8 +111,15 @@ void rpc_call_finish(struct rpc_call *call); /* ends a stream with OK; gives up 
 struct rpc_client;
 struct rpc_stream;
 
-/* target: "unix:/path" or "host:port". Does not connect yet. Proxy variables are ignored for unix:.
- */
+/* How to reach a server, and as whom. Borrowed. */
+struct rpc_access {
+    const char *target; /* "unix:/path", "tls:HOST:PORT", or "host:port" without any protection */
+    struct rpc_tls tls; /* for tls: */
+    const char *token;  /* sent as bearer token, over TLS alone; NULL = none */
+};
+/* Does not connect yet, but reads the files. Proxy variables are ignored for unix:. */
+enum status rpc_client_open_as(struct rpc_client **ret_client, const struct rpc_access *access,
+                               struct err *err);
 enum status rpc_client_open(struct rpc_client **ret_client, const char *target, struct err *err);
 void rpc_client_close(struct rpc_client *c); /* NULL allowed */
 

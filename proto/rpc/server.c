@@ -9,6 +9,7 @@
 #include "base/clock.h"
 
 #include <grpc/grpc_security.h>
+#include <grpc/support/alloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@ static grpc_server *create_core(void)
         int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, RPC_STREAMS_MAX),
         int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, RPC_MESSAGE_MAX),
         int_arg(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10000),
+        int_arg(GRPC_ARG_MAX_CONNECTION_IDLE_MS, RPC_IDLE_MS),
         int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, 20000),
         int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000),
         int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
@@ -164,11 +166,17 @@ enum status rpc_server_listen(struct rpc_server *s, const char *address, int *re
                               struct err *err)
 {
     TRY(rpc_address_prepare(address, err));
-    const char *path = rpc_address_path(address);
-    grpc_server_credentials *creds = grpc_insecure_server_credentials_create();
+    const char *path = rpc_address_path(address), *secure = rpc_address_tls(address);
+    if (secure && !s->tls)
+        return err_set(err, ST_INVALID, "cannot listen on %s without a certificate and a key",
+                       address);
+    grpc_server_credentials *creds =
+        secure ? rpc_tls_server_credentials(s->tls) : grpc_insecure_server_credentials_create();
+    if (!creds)
+        return err_set(err, ST_LIMIT, "too many tls: addresses; %s is one too many", address);
     /* The socket must never be open to others, not even between bind and chmod. */
     mode_t old = path ? umask(0177) : 0;
-    int port = grpc_server_add_http2_port(s->core, address, creds);
+    int port = grpc_server_add_http2_port(s->core, secure ? secure : address, creds);
     if (path)
         umask(old);
     grpc_server_credentials_release(creds);
@@ -179,6 +187,52 @@ enum status rpc_server_listen(struct rpc_server *s, const char *address, int *re
     if (ret_port)
         *ret_port = path ? 0 : port;
     return ST_OK;
+}
+
+/* ---- the guard ---------------------------------------------------------------------------- */
+
+void rpc_server_guard(struct rpc_server *s, rpc_guard_f guard, void *user)
+{
+    s->guard = guard;
+    s->guard_user = user;
+}
+
+/* The token of "authorization: Bearer TOKEN"; one that does not fit is none that anybody gave out. */
+static bool find_bearer(const grpc_metadata_array *headers, char ret_token[RPC_BEARER_MAX])
+{
+    static const char scheme[] = "Bearer ";
+    size_t skip = sizeof scheme - 1;
+    for (size_t i = 0; i < headers->count; i++) {
+        const grpc_metadata *m = &headers->metadata[i];
+        const char *value = (const char *)GRPC_SLICE_START_PTR(m->value);
+        size_t len = GRPC_SLICE_LENGTH(m->value);
+        if (grpc_slice_str_cmp(m->key, "authorization") != 0 || len < skip ||
+            strncasecmp(value, scheme, skip) != 0)
+            continue;
+        size_t n = len - skip < RPC_BEARER_MAX ? len - skip : 0;
+        memcpy(ret_token, value + skip, n);
+        ret_token[n] = '\0';
+        return true;
+    }
+    return false;
+}
+
+static void admit(const struct rpc_server *s, grpc_call *core, const char *path,
+                  const grpc_metadata_array *headers, struct rpc_admission *ret)
+{
+    char token[RPC_BEARER_MAX];
+    *ret = (struct rpc_admission){.st = ST_OK};
+    if (!s->guard)
+        return;
+    char *peer = grpc_call_get_peer(core), *port = strrchr(peer, ':');
+    struct rpc_arrival arrival = {.method = path, .peer = peer};
+    arrival.local = strncmp(peer, "unix:", 5) == 0;
+    arrival.bearer = find_bearer(headers, token) ? token : NULL;
+    if (port && !arrival.local)
+        *port = '\0';
+    ret->st = s->guard(&arrival, &ret->identity, s->guard_user, &ret->err);
+    explicit_bzero(token, sizeof token);
+    gpr_free(peer);
 }
 
 /* ---- the loop ----------------------------------------------------------------------------- */
@@ -199,12 +253,14 @@ static void accepted(struct rpc_event *e, bool ok)
 {
     struct rpc_accept *a = (struct rpc_accept *)e;
     struct rpc_server *s = e->owner;
+    struct rpc_admission admission;
     char path[RPC_METHOD_MAX] = "";
     if (ok) {
         /* A name that does not fit is no method of ours; cut, it matches none. */
         size_t len = GRPC_SLICE_LENGTH(a->details.method);
         len = len < sizeof path ? len : sizeof path - 1;
         memcpy(path, GRPC_SLICE_START_PTR(a->details.method), len);
+        admit(s, a->core, path, &a->metadata, &admission);
     }
     grpc_call *core = a->core;
     grpc_call_details_destroy(&a->details);
@@ -212,7 +268,7 @@ static void accepted(struct rpc_event *e, bool ok)
     if (!ok)
         return; /* the server is stopping */
     accept_arm(s, a);
-    rpc_call_begin(s, core, find_entry(s, path), path);
+    rpc_call_begin(s, core, find_entry(s, path), path, &admission);
 }
 
 static void *server_loop(void *arg)
@@ -311,6 +367,7 @@ void rpc_server_destroy(struct rpc_server *s)
         drain_unstarted(s);
     grpc_server_destroy(s->core);
     grpc_completion_queue_destroy(s->queue);
+    rpc_tls_destroy(s->tls);
     pthread_cond_destroy(&s->stopped_cond);
     pthread_mutex_destroy(&s->lock);
     free(s->accepts);

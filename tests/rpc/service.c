@@ -166,6 +166,13 @@ static void on_other(struct rpc_call *call, const ProtobufCMessage *request, voi
 
 enum status service_start(struct service *s, const char *address, int *ret_port, struct err *err)
 {
+    return service_start_guarded(s, address, NULL, NULL, NULL, ret_port, err);
+}
+
+enum status service_start_guarded(struct service *s, const char *address,
+                                  const struct rpc_tls *files, rpc_guard_f guard, void *user,
+                                  int *ret_port, struct err *err)
+{
     static const struct rpc_method methods[] = {
         {"Submit", RPC_UNARY, on_submit},
         {"Validate", RPC_UNARY, on_other},
@@ -184,6 +191,9 @@ enum status service_start(struct service *s, const char *address, int *ret_port,
     TRY(rpc_server_create(&server, err));
     enum status st = rpc_server_add(server, &espalier__v1__job_service__descriptor, methods,
                                     sizeof methods / sizeof methods[0], s, err);
+    rpc_server_guard(server, guard, user);
+    if (st == ST_OK && files)
+        st = rpc_server_use_tls(server, files, err);
     if (st == ST_OK)
         st = rpc_server_listen(server, address, ret_port, err);
     if (st == ST_OK)

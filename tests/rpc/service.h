@@ -25,6 +25,10 @@ struct service {
 
 /* Serves on address; *ret_port as in rpc_server_listen. */
 enum status service_start(struct service *s, const char *address, int *ret_port, struct err *err);
+/* The same with a guard and, unless files is NULL, certificates. */
+enum status service_start_guarded(struct service *s, const char *address,
+                                  const struct rpc_tls *files, rpc_guard_f guard, void *user,
+                                  int *ret_port, struct err *err);
 void service_release(struct service *s);            /* fails the held calls; more may come */
 void service_stop(struct service *s, int grace_ms); /* stops and destroys; held calls stay held */
 
