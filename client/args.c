@@ -1,6 +1,8 @@
 /* args.c - see args.h. */
 #include "client/args.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,27 +165,6 @@ void args_help(struct buf *out, const struct option_row *table)
 
 /* ---- nearest word ---------------------------------------------------------------------------- */
 
-#define WORD_MAX 32
-
-static int distance(const char *a, const char *b)
-{
-    int na = (int)strlen(a), nb = (int)strlen(b), row[WORD_MAX + 1];
-    for (int j = 0; j <= nb; j++)
-        row[j] = j;
-    for (int i = 1; i <= na; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= nb; j++) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            diagonal = row[j];
-            row[j] = best;
-        }
-    }
-    return row[nb];
-}
-
 const char *nearest_word(const char *word, const char *(*next)(int i, const void *list),
                          const void *list)
 {
@@ -199,7 +180,7 @@ const char *nearest_word(const char *word, const char *(*next)(int i, const void
         if (strlen(candidate) > WORD_MAX)
             continue;
         bool prefix = len >= 2 && !strncmp(candidate, word, len);
-        int d = prefix ? 1 : distance(word, candidate);
+        int d = prefix ? 1 : word_distance(word, candidate);
         if (d <= limit) {
             limit = d - 1;
             best = candidate;

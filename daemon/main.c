@@ -44,6 +44,8 @@ int main(int argc, char **argv)
     int code = -1;
     log_init("espalierd", LOG_INFO);
     umask(077);
+    if (argc > 1 && !strcmp(argv[1], "config"))
+        return config_command(argc - 1, argv + 1);
     if (options_parse(&options, argc, argv, &code, &err) != ST_OK)
         return fail("", &err);
     if (code >= 0)

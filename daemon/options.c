@@ -2,7 +2,6 @@
 #include "options.h"
 
 #include "base/file.h"
-#include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -10,136 +9,32 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char help_text[] =
+static const char help_head[] =
     "usage: espalierd [options]\n"
+    "       espalierd config show [--origin] | check | help [--markdown] | example [options]\n"
     "\n"
     "The coordinator: takes jobs over gRPC, queues them, starts and watches their ranks.\n"
     "\n"
-    "  --home DIR        where jobs and their store live (default $XDG_STATE_HOME/espalier or\n"
-    "                    ~/.local/state/espalier); one daemon a home\n"
-    "  --listen ADDRESS  unix:PATH; the folder of PATH must be closed to others (0700; made if\n"
-    "                    missing). Default unix:$XDG_RUNTIME_DIR/espalier/espalierd.sock, or\n"
-    "                    unix:HOME/run/espalierd.sock without XDG_RUNTIME_DIR\n"
-    "  --cores N         cores that jobs may use together (default: all of this machine)\n"
-    "  --memory MIB      memory that jobs may use together (default: all)\n"
-    "  --gpus N          GPUs that jobs may use together (default 0)\n"
-    "  --retries N       new attempts after one that ended badly (default 2)\n"
-    "  --stop-term S     seconds from a stop request to SIGTERM (default 10)\n"
-    "  --stop-kill S     seconds from a stop request to SIGKILL (default 30)\n"
-    "  --worker PATH     espalier-worker (default: beside espalierd)\n"
-    "  --mpirun PATH     mpirun (default: from PATH)\n"
-    "  --launcher NAME   mpirun | fake (simulates jobs; for trying things out)\n"
+    "Options, each also a key of the configuration file (`espalierd config help`):\n";
+
+static const char help_tail[] =
+    "  --config FILE           the configuration file; else "
+    "$XDG_CONFIG_HOME/espalier/espalierd.yaml,\n"
+    "                          else /etc/espalier/espalierd.yaml, else none\n"
     "  --version, --help\n"
     "\n"
     "Prints \"listening on ADDRESS\" once clients may connect. SIGTERM or SIGINT ends it; running "
     "jobs go\n"
     "on and are adopted by the next daemon of this home.\n"
     "\n"
-    "Exit codes: 0 ended by a signal; 2 bad usage; 4 home or socket in use by another daemon;\n"
-    "7 permission denied; 8 the job store is locked or read-only; 11 input/output error;\n"
+    "Exit codes: 0 ended by a signal; 2 bad usage or configuration; 4 home or socket in use by "
+    "another\n"
+    "daemon; 7 permission denied; 8 the job store is locked or read-only; 11 input/output error;\n"
     "12 the job store is damaged; 15 the job store was made by a newer version.\n"
     "\n"
     "Example: espalierd --home /data/espalier --cores 8 --memory 32768\n";
 
-enum option_id {
-    OPT_HOME = 256,
-    OPT_LISTEN,
-    OPT_CORES,
-    OPT_MEMORY,
-    OPT_GPUS,
-    OPT_RETRIES,
-    OPT_STOP_TERM,
-    OPT_STOP_KILL,
-    OPT_WORKER,
-    OPT_MPIRUN,
-    OPT_LAUNCHER,
-    OPT_VERSION,
-    OPT_HELP
-};
-
-static const struct option long_options[] = {{"home", required_argument, NULL, OPT_HOME},
-                                             {"listen", required_argument, NULL, OPT_LISTEN},
-                                             {"cores", required_argument, NULL, OPT_CORES},
-                                             {"memory", required_argument, NULL, OPT_MEMORY},
-                                             {"gpus", required_argument, NULL, OPT_GPUS},
-                                             {"retries", required_argument, NULL, OPT_RETRIES},
-                                             {"stop-term", required_argument, NULL, OPT_STOP_TERM},
-                                             {"stop-kill", required_argument, NULL, OPT_STOP_KILL},
-                                             {"worker", required_argument, NULL, OPT_WORKER},
-                                             {"mpirun", required_argument, NULL, OPT_MPIRUN},
-                                             {"launcher", required_argument, NULL, OPT_LAUNCHER},
-                                             {"version", no_argument, NULL, OPT_VERSION},
-                                             {"help", no_argument, NULL, OPT_HELP},
-                                             {0}};
-
-static enum status parse_number(const char *name, int64_t least, int64_t most, double scale,
-                                int64_t *ret_value, struct err *err)
-{
-    char *end;
-    errno = 0;
-    double v = strtod(optarg, &end);
-    if (errno || *end || end == optarg || !(v >= (double)least && v <= (double)most) ||
-        (scale <= 1 && v != (double)(int64_t)v))
-        return err_set(err, ST_INVALID, "--%s takes a number from %lld to %lld, not '%.40s'", name,
-                       (long long)least, (long long)most, optarg);
-    *ret_value = (int64_t)(v * scale);
-    return ST_OK;
-}
-
-static enum status set_text(char **to, struct err *err)
-{
-    free(*to);
-    *to = strdup(optarg);
-    return *to ? ST_OK : err_set(err, ST_NOMEM, "out of memory for the command line");
-}
-
-static enum status set_launcher(struct options *o, struct err *err)
-{
-    if (strcmp(optarg, "mpirun") != 0 && strcmp(optarg, "fake") != 0)
-        return err_set(err, ST_INVALID, "--launcher is mpirun or fake, not '%.40s'", optarg);
-    o->fake = strcmp(optarg, "fake") == 0;
-    return ST_OK;
-}
-
-#define MIB ((int64_t)1 << 20)
-
-static enum status take_option(struct options *o, int id, struct err *err)
-{
-    int64_t n = 0;
-    enum status st;
-    switch (id) {
-    case OPT_HOME:
-        return set_text(&o->home, err);
-    case OPT_LISTEN:
-        return set_text(&o->listen, err);
-    case OPT_WORKER:
-        return set_text(&o->worker, err);
-    case OPT_MPIRUN:
-        return set_text(&o->mpirun, err);
-    case OPT_LAUNCHER:
-        return set_launcher(o, err);
-    case OPT_CORES:
-        return parse_number("cores", 1, 1 << 20, 1, &o->node.cores, err);
-    case OPT_MEMORY:
-        st = parse_number("memory", 1, 1 << 30, 1, &n, err);
-        o->node.memory_bytes = n * MIB;
-        return st;
-    case OPT_GPUS:
-        return parse_number("gpus", 0, 1 << 16, 1, &o->node.gpus, err);
-    case OPT_RETRIES:
-        st = parse_number("retries", 0, 1000, 1, &n, err);
-        o->retries = (int)n;
-        return st;
-    case OPT_STOP_TERM:
-        return parse_number("stop-term", 0, 86400, 1000, &o->term_ms, err);
-    case OPT_STOP_KILL:
-        return parse_number("stop-kill", 0, 86400, 1000, &o->kill_ms, err);
-    default:
-        return err_set(err, ST_INVALID, "see espalierd --help");
-    }
-}
-
-/* ---- defaults ------------------------------------------------------------------------------- */
+/* ---- defaults that are computed --------------------------------------------------------------- */
 
 static char *format_path(const char *a, const char *b)
 {
@@ -147,12 +42,16 @@ static char *format_path(const char *a, const char *b)
     return asprintf(&out, "%s%s", a, b) < 0 ? NULL : out;
 }
 
-static char *default_home(void)
+/* $VARIABLE/espalier, or HOME's own folder of that kind. */
+static char *xdg_path(const char *variable, const char *below_home, const char *rest)
 {
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    if (state && *state == '/')
-        return format_path(state, "/espalier");
-    return format_path(home && *home == '/' ? home : "/root", "/.local/state/espalier");
+    const char *set = getenv(variable), *home = getenv("HOME");
+    if (set && *set == '/')
+        return format_path(set, rest);
+    char *base = format_path(home && *home == '/' ? home : "/root", below_home);
+    char *out = base ? format_path(base, rest) : NULL;
+    free(base);
+    return out;
 }
 
 static char *default_listen(const char *home)
@@ -178,85 +77,309 @@ static char *beside(const char *name)
     return out;
 }
 
-/* The store, the job folders and the ranks' command lines must not depend on a working directory. */
-static enum status make_absolute(char **path, struct err *err)
+/* Puts a computed text in the place of an empty one. */
+static void fill(char **text, char *computed, bool *nomem)
 {
-    if (!*path || **path == '/')
-        return ST_OK;
-    char cwd[PATH_MAX];
-    if (!getcwd(cwd, sizeof cwd))
-        return err_errno(err, "cannot tell the working directory");
-    char *full = path_join(cwd, *path);
-    free(*path);
-    *path = full;
+    if (*text && **text) {
+        free(computed);
+        return;
+    }
+    free(*text);
+    *text = computed;
+    *nomem = *nomem || !computed;
+}
+
+static void fill_listen(struct config_source *s)
+{
+    struct config *c = &s->config;
+    if (c->n_listen || s->nomem)
+        return;
+    c->listen = calloc(1, sizeof *c->listen);
+    if (c->listen)
+        c->listen[0] = default_listen(c->home);
+    c->n_listen = c->listen != NULL;
+    s->nomem = !c->listen || !c->listen[0];
+}
+
+static void fill_defaults(struct config_source *s)
+{
+    struct config *c = &s->config;
+    fill(&c->home, xdg_path("XDG_STATE_HOME", "/.local/state", "/espalier"), &s->nomem);
+    fill(&c->worker, beside("espalier-worker"), &s->nomem);
+    fill(&c->mpirun, strdup("mpirun"), &s->nomem);
+    fill_listen(s);
+    if (!c->cores)
+        c->cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (!c->memory_mib)
+        c->memory_mib = ((int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE)) >> 20;
+}
+
+/* What needs several keys, or more than a type. */
+static void check(struct config_source *s)
+{
+    const struct config *c = &s->config;
+    if (c->stop_kill_s < c->stop_term_s)
+        config_complain(s, CONFIG_stop_kill_s, "%g must not be below stop_term_s (%g)",
+                        c->stop_kill_s, c->stop_term_s);
+    if (c->n_listen != 1 || strncmp(c->listen[0], "unix:/", 6) != 0)
+        config_complain(s, CONFIG_listen,
+                        "takes one unix:/ABSOLUTE/PATH, not '%.100s'; there is no listening on the "
+                        "network",
+                        c->listen[c->n_listen > 1]);
+}
+
+/* ---- the file --------------------------------------------------------------------------------- */
+
+static enum status read_file(struct config_source *s, const char *path, struct err *err)
+{
+    struct buf text;
+    buf_init(&text, CONFIG_MAX_BYTES);
+    enum status st = file_read(&text, path, err);
+    if (st == ST_OK)
+        config_read(s, path, buf_str(&text), text.len);
+    buf_fini(&text);
+    return st;
+}
+
+/* The first of the usual places where there is one. */
+static enum status find_file(struct config_source *s, struct err *err)
+{
+    static const char system_file[] = "/etc/espalier/espalierd.yaml";
+    char *own = xdg_path("XDG_CONFIG_HOME", "/.config", "/espalier/espalierd.yaml");
+    if (!own)
+        return err_set(err, ST_NOMEM, "out of memory for the configuration");
+    const char *path = file_exists(own) ? own : file_exists(system_file) ? system_file : NULL;
+    enum status st = path ? read_file(s, path, err) : ST_OK;
+    free(own);
+    return st;
+}
+
+/* ---- the command line ------------------------------------------------------------------------- */
+
+enum {
+    OPT_ROW = 256,
+    OPT_CONFIG = OPT_ROW + CONFIG_ROWS,
+    OPT_VERSION,
+    OPT_HELP,
+    OPT_ORIGIN,
+    OPT_MARKDOWN,
+    OPT_END
+};
+
+struct command_line {
+    struct option options[CONFIG_ROWS + OPT_END - OPT_CONFIG + 1];
+    char name[CONFIG_ROWS][64];
+    const char *file;
+    bool help, version, origin, markdown;
+};
+
+static void list_options(struct command_line *l, bool command)
+{
+    int n = 0;
+    for (; n < CONFIG_ROWS; n++) {
+        config_option_name((enum config_row)n, l->name[n]);
+        l->options[n] = (struct option){l->name[n], required_argument, NULL, OPT_ROW + n};
+    }
+    l->options[n++] = (struct option){"config", required_argument, NULL, OPT_CONFIG};
+    l->options[n++] = (struct option){"version", no_argument, NULL, OPT_VERSION};
+    l->options[n++] = (struct option){"help", no_argument, NULL, OPT_HELP};
+    if (command) {
+        l->options[n++] = (struct option){"origin", no_argument, NULL, OPT_ORIGIN};
+        l->options[n++] = (struct option){"markdown", no_argument, NULL, OPT_MARKDOWN};
+    }
+    l->options[n] = (struct option){0};
+}
+
+static enum status unknown_option(const char *given, struct err *err)
+{
+    char name[64], nearest[64];
+    snprintf(name, sizeof name, "%.*s",
+             (int)strcspn(given + (given[0] && given[1] == '-' ? 2 : 0), "="),
+             given + (given[0] && given[1] == '-' ? 2 : 0));
+    if (config_option_nearest(name, nearest))
+        return err_set(err, ST_INVALID, "unknown option '%.60s'; did you mean --%s?", given,
+                       nearest);
+    return err_set(err, ST_INVALID, "unknown option '%.60s'; see espalierd --help", given);
+}
+
+/* One walk over argv: set = false looks for FILE and flags, set = true stores the options' values. */
+static enum status walk(struct command_line *l, struct config_source *s, bool set, int argc,
+                        char **argv, struct err *err)
+{
+    int id;
+    optind = 1;
+    opterr = 0;
+    while ((id = getopt_long(argc, argv, ":", l->options, NULL)) != -1) {
+        if (id == ':')
+            return err_set(err, ST_INVALID, "%.60s needs a value", argv[optind - 1]);
+        if (id == '?')
+            return unknown_option(argv[optind - 1], err);
+        if (id == OPT_CONFIG)
+            l->file = optarg;
+        else if (id < OPT_CONFIG && set)
+            config_set_option(s, l->name[id - OPT_ROW], optarg);
+        l->help |= id == OPT_HELP;
+        l->version |= id == OPT_VERSION;
+        l->origin |= id == OPT_ORIGIN;
+        l->markdown |= id == OPT_MARKDOWN;
+    }
+    if (optind < argc)
+        return err_set(err, ST_INVALID,
+                       "espalierd takes no argument '%.100s'; see espalierd --help", argv[optind]);
     return ST_OK;
 }
 
-static enum status fill_defaults(struct options *o, struct err *err)
+/* Everything into s, faults into its findings. */
+static enum status read_all(struct command_line *l, struct config_source *s, bool command, int argc,
+                            char **argv, struct err *err)
 {
-    if (!o->home)
-        o->home = default_home();
-    TRY(make_absolute(&o->home, err));
-    if (o->home && !o->listen)
-        o->listen = default_listen(o->home);
-    if (!o->worker)
-        o->worker = beside("espalier-worker");
-    TRY(make_absolute(&o->worker, err));
-    if (!o->mpirun)
-        o->mpirun = strdup("mpirun");
+    list_options(l, command);
+    TRY(walk(l, s, false, argc, argv, err));
+    if (l->help || l->version)
+        return ST_OK;
+    TRY(l->file ? read_file(s, l->file, err) : find_file(s, err));
+    TRY(walk(l, s, true, argc, argv, err));
+    fill_defaults(s);
+    if (!s->nomem)
+        check(s);
+    return s->nomem ? err_set(err, ST_NOMEM, "out of memory for the configuration") : ST_OK;
+}
+
+static void print_help(void)
+{
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    buf_puts(&text, help_head);
+    config_option_help(&text);
+    buf_puts(&text, help_tail);
+    fputs(buf_str(&text), stdout);
+    buf_fini(&text);
+}
+
+/* Prints the findings; ST_INVALID if there are errors. */
+static enum status verdict(const struct config_source *s, struct err *err)
+{
+    int n = s->file_findings.errors + s->option_findings.errors;
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    config_print_findings(s, &text);
+    fputs(buf_str(&text), stderr);
+    buf_fini(&text);
+    return n == 0 ? ST_OK
+                  : err_set(err, ST_INVALID,
+                            "the configuration has %d %s; see `espalierd config help`", n,
+                            n == 1 ? "fault" : "faults");
+}
+
+/* ---- the daemon's options --------------------------------------------------------------------- */
+
+static enum status take(struct options *o, struct config_source *s, struct err *err)
+{
     o->launcher_path = beside("espalier-launcher");
-    if (!o->node.cores)
-        o->node.cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (!o->node.memory_bytes)
-        o->node.memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
-    if (!o->home || !o->listen || !o->worker || !o->mpirun || !o->launcher_path)
-        return err_set(err, ST_NOMEM, "out of memory for the command line");
-    if (o->kill_ms < o->term_ms)
-        return err_set(err, ST_INVALID, "--stop-kill (%g s) must not be below --stop-term (%g s)",
-                       (double)o->kill_ms / 1e3, (double)o->term_ms / 1e3);
-    if (strncmp(o->listen, "unix:/", 6) != 0)
-        return err_set(err, ST_INVALID,
-                       "--listen takes unix:/ABSOLUTE/PATH, not '%.100s'; there is no listening on "
-                       "the network",
-                       o->listen);
+    if (!o->launcher_path)
+        return err_set(err, ST_NOMEM, "out of memory for the configuration");
+    o->config = config_take(s);
+    const struct config *c = &o->config;
+    o->home = c->home;
+    o->listen = c->listen[0];
+    o->worker = c->worker;
+    o->mpirun = c->mpirun;
+    o->fake = c->launcher == CONFIG_LAUNCHER_FAKE;
+    o->node =
+        (struct resources){.cores = c->cores, .memory_bytes = c->memory_mib << 20, .gpus = c->gpus};
+    o->retries = (int)c->retries;
+    o->term_ms = (int64_t)(c->stop_term_s * 1000);
+    o->kill_ms = (int64_t)(c->stop_kill_s * 1000);
     return ST_OK;
 }
 
 enum status options_parse(struct options *ret_options, int argc, char **argv, int *ret_exit,
                           struct err *err)
 {
-    struct options o = {.retries = 2, .term_ms = 10000, .kill_ms = 30000};
-    enum status st = ST_OK;
-    int id;
+    struct command_line line = {0};
+    struct config_source source;
+    struct options o = {0};
+    config_init(&source);
     *ret_exit = -1;
-    optind = 1;
-    while (st == ST_OK && (id = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-        if (id == OPT_HELP || id == OPT_VERSION) {
-            fputs(id == OPT_HELP ? help_text : "espalierd " ESPALIER_VERSION "\n", stdout);
-            *ret_exit = 0;
-            options_fini(&o);
-            return ST_OK;
-        }
-        st = take_option(&o, id, err);
+    enum status st = read_all(&line, &source, false, argc, argv, err);
+    if (st == ST_OK && (line.help || line.version)) {
+        line.help ? print_help() : (void)puts("espalierd " ESPALIER_VERSION);
+        *ret_exit = 0;
+    } else if (st == ST_OK) {
+        st = verdict(&source, err);
+        if (st == ST_OK)
+            st = take(&o, &source, err);
+        if (st == ST_OK)
+            *ret_options = o;
     }
-    if (st == ST_OK && optind < argc)
-        st = err_set(err, ST_INVALID, "espalierd takes no argument '%.100s'; see espalierd --help",
-                     argv[optind]);
-    if (st == ST_OK)
-        st = fill_defaults(&o, err);
-    if (st == ST_OK)
-        *ret_options = o;
-    else
-        options_fini(&o);
+    config_fini(&source);
     return st;
 }
 
 void options_fini(struct options *o)
 {
-    free(o->home);
-    free(o->listen);
-    free(o->worker);
-    free(o->mpirun);
+    config_free(&o->config);
     free(o->launcher_path);
     *o = (struct options){0};
+}
+
+/* ---- espalierd config ------------------------------------------------------------------------- */
+
+static int show(const struct config_source *s, const char *verb, const struct command_line *l)
+{
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    if (!strcmp(verb, "show"))
+        config_print(s, l->origin, &text);
+    else if (!strcmp(verb, "help"))
+        config_help(&text, l->markdown);
+    else if (!strcmp(verb, "example"))
+        config_example(&text);
+    else
+        buf_printf(&text, "%s: no faults\n",
+                   s->file ? s->file : "no configuration file; defaults and command line");
+    int code =
+        fputs(buf_str(&text), stdout) < 0 || fflush(stdout) != 0 ? status_exit_code(ST_IO) : 0;
+    buf_fini(&text);
+    return code;
+}
+
+static bool is_verb(const char *verb)
+{
+    static const char *const verbs[] = {"show", "check", "help", "example"};
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (!strcmp(verb, verbs[i]))
+            return true;
+    return false;
+}
+
+int config_command(int argc, char **argv)
+{
+    struct command_line line = {0};
+    struct config_source source;
+    struct err err;
+    int code = 0;
+    if (argc < 2 || !is_verb(argv[1])) {
+        fprintf(stderr, "espalierd config: say show, check, help or example\n");
+        return status_exit_code(ST_INVALID);
+    }
+    config_init(&source);
+    enum status st = ST_OK;
+    /* Help and example do not depend on a file that may have faults. */
+    if (!strcmp(argv[1], "show") || !strcmp(argv[1], "check")) {
+        st = read_all(&line, &source, true, argc - 1, argv + 1, &err);
+        st = st == ST_OK ? verdict(&source, &err) : st;
+    } else {
+        list_options(&line, true);
+        st = walk(&line, &source, false, argc - 1, argv + 1, &err);
+    }
+    if (st != ST_OK) {
+        fprintf(stderr, "espalierd: %s\n", err.text);
+        code = status_exit_code(st);
+    } else if (line.help)
+        print_help();
+    else
+        code = show(&source, argv[1], &line);
+    config_fini(&source);
+    return code;
 }

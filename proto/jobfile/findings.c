@@ -1,5 +1,5 @@
 /* findings.c - the list of findings: struct findings of jobfile.h. */
-#include "jobfile/jobfile.h"
+#include "jobfile/findings.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "jobfile/findings.h"
 #include "structure/shape.h"
 
 #include <stdbool.h>
@@ -16,7 +17,6 @@
 #include <stdint.h>
 
 #define JOBFILE_MAX_BYTES (1u << 20)
-#define JOBFILE_MAX_FINDINGS 200
 
 struct jobfile {
 #define SECTION(key, help)
@@ -44,22 +44,6 @@ struct jobfile_override {
     const char *key, *value;
 };
 
-struct finding {
-    bool warning;     /* else an error: the job is refused */
-    int line, column; /* 1-based; 0 = no single place */
-    char key[96];
-    char text[384];
-};
-
-struct findings {
-    struct finding *list; /* owned */
-    int n, errors;
-    bool truncated; /* more than JOBFILE_MAX_FINDINGS */
-};
-void findings_fini(struct findings *f);
-void findings_add(struct findings *f, bool warning, int line, int column, const char *key,
-                  const char *fmt, ...) BASE_PRINTF(6, 7);
-
 /* Parses and checks everything that can be told from the text: syntax, unknown keys, types, ranges,
  * combinations (including the reachable target). `folder` resolves relative paths; check_paths: set
  * PATHs must exist and be readable (the daemon's check; a client on another host passes false).
@@ -69,10 +53,6 @@ enum status jobfile_parse(struct jobfile **ret_job, const char *text, size_t len
                           const char *folder, const struct jobfile_override *over, int n_over,
                           bool check_paths, struct findings *ret_findings, struct err *err);
 void jobfile_destroy(struct jobfile *job);
-
-/* One finding as people read it: "job.yaml:12:5: error: phases.serach: no such key; nearest is
- * phases.search". */
-void finding_print(struct buf *out, const char *file_name, const struct finding *f);
 
 /* The effective job file with every value, as YAML (recorded with each job). */
 void jobfile_print(const struct jobfile *job, struct buf *out);

@@ -34,19 +34,6 @@ static bool is_null(const struct scalar *v)
     return !v->quoted && (!v->text[0] || !strcmp(v->text, "~") || !strcmp(v->text, "null"));
 }
 
-/* Plain decimal notation only: no hexadecimal, no inf, no nan, nothing behind the number. */
-static bool number_read(double *ret_value, const char *text)
-{
-    if (!text[0] || text[strspn(text, "0123456789+-.eE")])
-        return false;
-    char *end;
-    double value = strtod(text, &end);
-    if (*end || end == text)
-        return false;
-    *ret_value = value;
-    return true;
-}
-
 static bool not_finite(const char *text)
 {
     const char *t = text + (text[0] == '-' || text[0] == '+');
@@ -71,7 +58,7 @@ static bool assign_int(struct parse *p, int key, const struct scalar *v)
     char text[SHOWN + 8];
     double value;
     /* Through double on purpose: "2e4" is a whole number too, and every limit is at most 2^53. */
-    if (v->quoted || !number_read(&value, v->text) || !isfinite(value) || value != floor(value)) {
+    if (v->quoted || !real_read(&value, v->text) || !isfinite(value) || value != floor(value)) {
         complain(p, key, false, "expects a whole number, got %s", shown(text, v));
         return false;
     }
@@ -94,7 +81,7 @@ static bool assign_real(struct parse *p, int key, const struct scalar *v)
         complain(p, key, false, "must be a finite number, got %s", shown(text, v));
         return false;
     }
-    if (v->quoted || !number_read(&value, v->text)) {
+    if (v->quoted || !real_read(&value, v->text)) {
         complain(p, key, false, "expects a number, got %s", shown(text, v));
         return false;
     }

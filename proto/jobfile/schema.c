@@ -1,7 +1,6 @@
 /* schema.c - see schema.h. */
 #include "jobfile/schema.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,34 +55,6 @@ bool schema_is_group(const char *path)
 
 /* ---- the nearest known key ------------------------------------------------------------------- */
 
-/* Edits (insert, delete, replace, swap of neighbours) that turn a into b; both shorter than
- * JOBFILE_KEY_MAX. */
-static int edit_distance(const char *a, const char *b)
-{
-    int na = (int)strlen(a), nb = (int)strlen(b);
-    int row[3][JOBFILE_KEY_MAX];
-    int *before = row[0], *last = row[1], *now = row[2];
-    for (int j = 0; j <= nb; j++)
-        last[j] = j;
-    for (int i = 1; i <= na; i++) {
-        now[0] = i;
-        for (int j = 1; j <= nb; j++) {
-            int best = last[j - 1] + (a[i - 1] != b[j - 1]);
-            best = last[j] + 1 < best ? last[j] + 1 : best;
-            best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                before[j - 2] + 1 < best)
-                best = before[j - 2] + 1;
-            now[j] = best;
-        }
-        int *free_row = before;
-        before = last;
-        last = now;
-        now = free_row;
-    }
-    return last[nb];
-}
-
 /* Twice the edits; a key that was only put into another section counts as one edit and a half, so
  * that a slip of the finger in the section's own name wins. */
 static int key_distance(const char *path, const char *candidate, int best)
@@ -92,7 +63,7 @@ static int key_distance(const char *path, const char *candidate, int best)
     bool same_leaf = !strcmp(a ? a + 1 : path, b ? b + 1 : candidate);
     int longer = abs((int)strlen(path) - (int)strlen(candidate));
     /* Most candidates are ruled out by their length alone. */
-    int d = 2 * longer >= best ? best : 2 * edit_distance(path, candidate);
+    int d = 2 * longer >= best ? best : 2 * word_distance(path, candidate);
     return same_leaf && d > 3 ? 3 : d;
 }
 
@@ -121,48 +92,4 @@ bool schema_nearest(const char *path, char ret_key[JOBFILE_KEY_MAX])
         }
     }
     return found;
-}
-
-/* ---- lists and numbers ----------------------------------------------------------------------- */
-
-int enum_index(const char *list, const char *text)
-{
-    size_t want = strlen(text);
-    for (int i = 0;; i++) {
-        size_t n = strcspn(list, "|");
-        if (n == want && !memcmp(list, text, n))
-            return i;
-        if (!list[n])
-            return -1;
-        list += n + 1;
-    }
-}
-
-void enum_name(const char *list, int index, char ret_name[32])
-{
-    ret_name[0] = '\0';
-    for (int i = 0;; i++) {
-        size_t n = strcspn(list, "|");
-        if (i == index) {
-            snprintf(ret_name, 32, "%.*s", (int)n, list);
-            return;
-        }
-        if (!list[n])
-            return;
-        list += n + 1;
-    }
-}
-
-void real_print(char ret_text[32], double value)
-{
-    /* 100, not 1e+02. */
-    if (value == floor(value) && fabs(value) < 1e15) {
-        snprintf(ret_text, 32, "%.0f", value);
-        return;
-    }
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(ret_text, 32, "%.*g", digits, value);
-        if (strtod(ret_text, NULL) == value)
-            return;
-    }
 }

@@ -6,6 +6,7 @@
 #ifndef JOBFILE_SCHEMA_H
 #define JOBFILE_SCHEMA_H
 
+#include "base/text.h"
 #include "jobfile/jobfile.h"
 
 #define JOBFILE_KEY_MAX 96 /* bytes of a dotted key with its NUL, as in struct finding */
@@ -49,13 +50,6 @@ bool schema_in_group(const char *key, const char *group);
 
 /* The known key or group nearest to an unknown one; false when none is near enough to be meant. */
 bool schema_nearest(const char *path, char ret_key[JOBFILE_KEY_MAX]);
-
-/* Index of `text` in "a|b|c", or -1; and the way back ("" when out of range). */
-int enum_index(const char *list, const char *text);
-void enum_name(const char *list, int index, char ret_name[32]);
-
-/* Shortest decimal text that reads back as the same double. */
-void real_print(char ret_text[32], double value);
 
 static inline int64_t *key_int(struct jobfile *job, int key)
 {

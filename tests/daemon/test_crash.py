@@ -231,9 +231,9 @@ class Start(unittest.TestCase):
     def test_usage(self):
         self.assertEqual(self.run_daemon("--help")[0], 0)
         self.assertIn("espalierd ", self.run_daemon("--version")[1])
-        self.refused(2, "--cores takes a number", "--cores", "none")
+        self.refused(2, "--cores: expects a whole number", "--cores", "none")
         self.refused(2, "takes no argument 'x'", "x")
-        self.refused(2, "mpirun or fake", "--launcher", "ssh")
+        self.refused(2, "expects one of mpirun", "--launcher", "ssh")
         self.refused(2, "no listening on the network", *self.options(listen="127.0.0.1:0"))
         self.refused(2, "the socket's path", *self.options(listen="unix:/" + "x" * 200))
 
