@@ -14,6 +14,7 @@
 
 #define LOST_AFTER_MS 10000 /* polls that can tell nothing, until UNREACHABLE */
 #define COMPLAIN_EVERY_MS 30000
+#define RETRY_WAIT_MOST_MS 300000
 
 static const struct change by_daemon = {.actor = "daemon"};
 static const struct change by_launcher = {.actor = "launcher"};
@@ -123,7 +124,8 @@ static void describe_end(const struct daemon *d, const struct job *job, const st
                          enum job_event event, const char *launcher_text, char out[JOB_TEXT_MAX])
 {
     out[0] = '\0';
-    if (event == ON_END_OK || event == ON_END_CANCELLED || event == ON_END_PAUSED)
+    bool said_stopped = end->done && end->done_reason && strcmp(end->done_reason, "stopped") == 0;
+    if (event == ON_END_OK || event == ON_END_CANCELLED || (event == ON_END_PAUSED && said_stopped))
         return;
     if (event == ON_END_TIMEOUT) {
         snprintf(out, JOB_TEXT_MAX, "attempt %d reached its time limit of %lld minutes",
@@ -133,8 +135,60 @@ static void describe_end(const struct daemon *d, const struct job *job, const st
     char what[JOB_DONE_TEXT_MAX], tail[400];
     describe_exit(what, sizeof what, job, end, launcher_text);
     folder_log_tail(d, job->id, tail, sizeof tail);
-    snprintf(out, JOB_TEXT_MAX, "attempt %d of %d: %s%s%s", job->attempt.number,
-             d->options.retries + 1, what, tail[0] ? ". Last lines of the log: " : "", tail);
+    snprintf(out, JOB_TEXT_MAX, "attempt %d%s: %s%s%s", job->attempt.number,
+             event == ON_END_FAILED ? ", the last" : "", what,
+             tail[0] ? ". Last lines of the log: " : "", tail);
+}
+
+/* What the job may still spend. The attempt that ends is not in the store as ended yet: it is added here. */
+struct count {
+    enum job_reason reason;
+    struct job_spent spent;
+};
+
+static bool count_one(const struct attempt *t, void *user)
+{
+    struct count *c = user;
+    bool bad = t->ended_ms && job_reason_retry(t->reason) != RETRY_NONE;
+    c->spent.same += bad && t->reason == c->reason;
+    c->spent.counted += bad && job_reason_limit(t->reason) == 0;
+    return true;
+}
+
+static enum status count_spent(struct daemon *d, const struct job *job, enum job_reason reason,
+                               struct job_spent *ret_spent, struct err *err)
+{
+    struct count c = {reason, {1, job_reason_limit(reason) == 0}};
+    TRY(store_attempts(d->store, job->id, job->counted_from, count_one, &c, err));
+    *ret_spent = c.spent;
+    return ST_OK;
+}
+
+static int job_retries(const struct daemon *d, const struct job *job)
+{
+    return job->retries >= 0 ? job->retries : d->options.retries;
+}
+
+static void judge_end(struct daemon *d, struct active *a, const struct job_end *end,
+                      const char *launcher_text)
+{
+    struct err err;
+    struct job_spent spent;
+    char text[JOB_TEXT_MAX];
+    struct change change = {.actor = "launcher", .text = text};
+    enum job_reason reason = job_end_reason(end, a->job.state, a->job.reason);
+    enum status st = count_spent(d, &a->job, reason, &spent, &err);
+    if (st == ST_OK) {
+        enum job_event event = job_end_event(end, a->job.state, a->job.reason, reason, &spent,
+                                             job_retries(d, &a->job), &change.reason);
+        describe_end(d, &a->job, end, event, launcher_text, text);
+        if (event == ON_END_RETRY)
+            change.wait_ms = job_retry_wait_ms(
+                reason, &spent, daemon_now_ms(d) - a->job.attempt.started_ms, RETRY_WAIT_MOST_MS);
+        st = job_apply(d, a, event, &change, &err);
+    }
+    if (st != ST_OK)
+        log_warn("job %lld: %s", (long long)a->job.id, err.text);
 }
 
 static void end_attempt(struct daemon *d, struct active *a, const struct evidence *ev)
@@ -155,13 +209,7 @@ static void end_attempt(struct daemon *d, struct active *a, const struct evidenc
                           .done = t->done,
                           .done_success = t->done && t->done_success,
                           .done_reason = t->done_reason};
-    char text[JOB_TEXT_MAX];
-    struct change change = {.actor = "launcher", .text = text};
-    enum job_event event = job_end_event(&end, a->job.state, a->job.reason, t->number,
-                                         d->options.retries, &change.reason);
-    describe_end(d, &a->job, &end, event, ev->text, text);
-    if (job_apply(d, a, event, &change, &err) != ST_OK)
-        log_warn("job %lld: %s", (long long)a->job.id, err.text);
+    judge_end(d, a, &end, ev->text);
 }
 
 /* ---- starting ------------------------------------------------------------------------------- */

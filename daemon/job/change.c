@@ -35,7 +35,8 @@ static enum status begin_attempt(struct job *job, int64_t now, struct err *err)
 
 static bool ends_attempt(enum job_event event)
 {
-    return event >= ON_END_OK || event == ON_PREEMPT;
+    return event >= ON_END_OK || event == ON_PREEMPT || event == ON_RESOLVE_FAILED ||
+           event == ON_RESOLVE_REQUEUE;
 }
 
 /* The snapshot that the edge leads to. */
@@ -48,11 +49,12 @@ static enum status take_edge(struct job *job, const struct job_edge *edge,
     job->changed_ms = now;
     if (edge->to == JOB_RUNNING && job->started_ms == 0)
         job->started_ms = now;
-    if (job_state_is_over(edge->to))
-        job->ended_ms = now;
+    job->ended_ms = job_state_is_over(edge->to) ? now : 0;
+    job->not_before_ms = change->wait_ms ? now + change->wait_ms : 0;
     if (ends_attempt(edge->event)) {
         job->attempt.ended_ms = now;
         job->attempt.reason = job->reason;
+        snprintf(job->attempt.text, sizeof job->attempt.text, "%s", job->text);
         job->exit_code = job->attempt.exit_code;
     }
     return edge->event == ON_PLACE ? begin_attempt(job, now, err) : ST_OK;

@@ -12,6 +12,7 @@ struct change {
     const char *actor;      /* user | daemon | worker | launcher */
     enum job_reason reason; /* for edges that take it from the event */
     const char *text;
+    int64_t wait_ms; /* ON_END_RETRY: until the next attempt may be placed */
 };
 
 /* Appends the event and the snapshot to the open group, then updates memory; effects come after the commit

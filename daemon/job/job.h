@@ -18,6 +18,8 @@
 #define JOB_TOKEN_MAX 65
 #define JOB_DONE_REASON_MAX 32
 #define JOB_DONE_TEXT_MAX 512
+#define JOB_HOST_MAX 64
+#define JOB_FILE_MAX 256
 
 /* The newest attempt: what must be known to take its reports and to judge its end. */
 struct attempt {
@@ -29,6 +31,9 @@ struct attempt {
     uint64_t reported;            /* every record up to this number is durable */
     bool done, done_success;      /* the worker's own end record */
     char done_reason[JOB_DONE_REASON_MAX], done_text[JOB_DONE_TEXT_MAX];
+    char host[JOB_HOST_MAX]; /* where rank 0 runs; "" before its first report */
+    int64_t resumed_step;    /* of the checkpoint it went on from; 0 = from the start */
+    char text[JOB_TEXT_MAX]; /* why it ended, for people */
 };
 
 struct job {
@@ -44,6 +49,14 @@ struct job {
     int64_t submitted_ms, started_ms, ended_ms; /* 0 = not yet */
     int64_t changed_ms;                         /* when it came into this state */
     int exit_code;                              /* of the launcher, once ended */
+    int retries;                                /* the job file's; -1 = the daemon's */
+    int counted_from;               /* attempts up to this one count no more against them */
+    int64_t not_before_ms;          /* the next attempt is not placed earlier; 0 = at once */
+    bool restart_stalled;           /* on_stall: restart */
+    int64_t stall_ms;               /* no step for so long, */
+    double stall_factor;            /* and for so many median steps, is a stall */
+    char resume_from[JOB_FILE_MAX]; /* in the job's folder; "" = the newest checkpoint */
+    int resume_since;               /* the first attempt that goes on from it */
     struct attempt attempt;
 };
 

@@ -60,6 +60,8 @@ static enum status take_hello(struct daemon *d, struct active *a, const Espalier
                               struct err *err)
 {
     const Espalier__V1__Hello *h = r->hello;
+    text_clean(a->job.attempt.host, sizeof a->job.attempt.host, h->host);
+    a->job.attempt.resumed_step = (int64_t)h->resumed_step;
     char text[512], resumed[64] = "from the start";
     if (h->resumed_step)
         snprintf(resumed, sizeof resumed, "resumed from step %llu",

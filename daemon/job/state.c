@@ -11,6 +11,7 @@ static const struct job_edge edges[] = {
     {JOB_NONE,        ON_SUBMIT_HELD,   JOB_HELD,        REASON_HELD},
     {JOB_QUEUED,      ON_HOLD,          JOB_HELD,        REASON_HELD},
     {JOB_REQUEUED,    ON_HOLD,          JOB_HELD,        REASON_HELD},
+    {JOB_PREEMPTED,   ON_HOLD,          JOB_HELD,        REASON_HELD},
     {JOB_HELD,        ON_RELEASE,       JOB_QUEUED,      REASON_NONE},
     /* up */
     {JOB_QUEUED,      ON_PLACE,         JOB_SUBMITTED,   REASON_NONE},
@@ -28,6 +29,7 @@ static const struct job_edge edges[] = {
     {JOB_RUNNING,     ON_LOSE,          JOB_UNREACHABLE, REASON_NO_CONTACT},
     {JOB_STALLED,     ON_LOSE,          JOB_UNREACHABLE, REASON_NO_CONTACT},
     {JOB_UNREACHABLE, ON_FIND,          JOB_RUNNING,     REASON_NONE},
+    {JOB_SUBMITTED,   ON_PAUSE,         JOB_PAUSING,     REASON_PAUSED},
     {JOB_STARTING,    ON_PAUSE,         JOB_PAUSING,     REASON_PAUSED},
     {JOB_RUNNING,     ON_PAUSE,         JOB_PAUSING,     REASON_PAUSED},
     {JOB_STALLED,     ON_PAUSE,         JOB_PAUSING,     REASON_PAUSED},
@@ -53,6 +55,7 @@ static const struct job_edge edges[] = {
     {JOB_STARTING,    ON_TIME_UP,       JOB_STOPPING,    REASON_TIME_LIMIT},
     {JOB_RUNNING,     ON_TIME_UP,       JOB_STOPPING,    REASON_TIME_LIMIT},
     {JOB_STALLED,     ON_TIME_UP,       JOB_STOPPING,    REASON_TIME_LIMIT},
+    {JOB_STALLED,     ON_RESTART,       JOB_STOPPING,    REASON_STALLED},
     /* over */
     {JOB_RUNNING,     ON_END_OK,        JOB_COMPLETED,   REASON_NONE},
     {JOB_STALLED,     ON_END_OK,        JOB_COMPLETED,   REASON_NONE},
@@ -61,6 +64,8 @@ static const struct job_edge edges[] = {
     {JOB_STOPPING,    ON_END_OK,        JOB_COMPLETED,   REASON_NONE},
     {JOB_STOPPING,    ON_END_CANCELLED, JOB_CANCELLED,   REASON_CANCELLED},
     {JOB_STOPPING,    ON_END_TIMEOUT,   JOB_TIMEOUT,     REASON_TIME_LIMIT},
+    {JOB_STOPPING,    ON_END_RETRY,     JOB_REQUEUED,    REASON_GIVEN},
+    {JOB_STOPPING,    ON_END_FAILED,    JOB_FAILED,      REASON_GIVEN},
     {JOB_SUBMITTED,   ON_END_RETRY,     JOB_REQUEUED,    REASON_GIVEN},
     {JOB_STARTING,    ON_END_RETRY,     JOB_REQUEUED,    REASON_GIVEN},
     {JOB_RUNNING,     ON_END_RETRY,     JOB_REQUEUED,    REASON_GIVEN},
@@ -71,6 +76,16 @@ static const struct job_edge edges[] = {
     {JOB_RUNNING,     ON_END_FAILED,    JOB_FAILED,      REASON_GIVEN},
     {JOB_STALLED,     ON_END_FAILED,    JOB_FAILED,      REASON_GIVEN},
     {JOB_UNREACHABLE, ON_END_FAILED,    JOB_FAILED,      REASON_GIVEN},
+    /* a person's word */
+    {JOB_UNREACHABLE, ON_RESOLVE_FAILED,  JOB_FAILED,    REASON_RESOLVED},
+    {JOB_UNREACHABLE, ON_RESOLVE_REQUEUE, JOB_REQUEUED,  REASON_RESOLVED},
+    {JOB_PAUSING,     ON_RESOLVE_FAILED,  JOB_FAILED,    REASON_RESOLVED},
+    {JOB_PAUSING,     ON_RESOLVE_REQUEUE, JOB_REQUEUED,  REASON_RESOLVED},
+    {JOB_STOPPING,    ON_RESOLVE_FAILED,  JOB_FAILED,    REASON_RESOLVED},
+    {JOB_STOPPING,    ON_RESOLVE_REQUEUE, JOB_REQUEUED,  REASON_RESOLVED},
+    {JOB_FAILED,      ON_RETRY,         JOB_REQUEUED,    REASON_NONE},
+    {JOB_TIMEOUT,     ON_RETRY,         JOB_REQUEUED,    REASON_NONE},
+    {JOB_CANCELLED,   ON_RETRY,         JOB_REQUEUED,    REASON_NONE},
 };
 /* clang-format on */
 
@@ -85,10 +100,11 @@ static const struct {
 static const char *const events[JOB_EVENT_COUNT] = {JOB_EVENTS(EVENT_ROW)};
 #undef EVENT_ROW
 
-#define REASON_ROW(name, text, retry, meaning) {text, retry, meaning},
+#define REASON_ROW(name, text, retry, limit, wait, meaning) {text, retry, limit, wait, meaning},
 static const struct {
     const char *name;
     enum retry_class retry;
+    int limit, wait_s;
     const char *meaning;
 } reasons[JOB_REASON_COUNT] = {JOB_REASONS(REASON_ROW)};
 #undef REASON_ROW
@@ -162,6 +178,11 @@ enum retry_class job_reason_retry(enum job_reason r)
     return (unsigned)r < JOB_REASON_COUNT ? reasons[r].retry : RETRY_NONE;
 }
 
+int job_reason_limit(enum job_reason r)
+{
+    return (unsigned)r < JOB_REASON_COUNT ? reasons[r].limit : 0;
+}
+
 bool job_reason_find(const char *name, enum job_reason *ret_reason)
 {
     for (int i = 0; i < JOB_REASON_COUNT; i++)
@@ -178,9 +199,11 @@ static bool killed_by_signal(const struct job_end *end)
     return end->signal != 0 || end->exit_code > 128;
 }
 
-static enum job_reason end_reason(const struct job_end *end)
+enum job_reason job_end_reason(const struct job_end *end, enum job_state state, enum job_reason why)
 {
     enum job_reason said;
+    if (state == JOB_STOPPING && why == REASON_STALLED)
+        return REASON_STALLED; /* however it ended, that is why it was ended */
     switch (end->kind) {
     case END_NOT_LAUNCHED:
         return REASON_LAUNCH_FAILED;
@@ -201,17 +224,37 @@ static enum job_reason end_reason(const struct job_end *end)
     return end->exit_code == 0 ? REASON_NO_DONE_RECORD : REASON_WORKER_FAILED;
 }
 
+static bool may_try_again(enum job_reason reason, const struct job_spent *spent, int retries)
+{
+    if (job_reason_retry(reason) == RETRY_NONE)
+        return false;
+    int limit = job_reason_limit(reason);
+    return limit ? spent->same <= limit : spent->counted <= retries;
+}
+
 enum job_event job_end_event(const struct job_end *end, enum job_state state, enum job_reason why,
-                             int attempt, int retries, enum job_reason *ret_reason)
+                             enum job_reason reason, const struct job_spent *spent, int retries,
+                             enum job_reason *ret_reason)
 {
     *ret_reason = REASON_NONE;
     if (end->kind == END_EXITED && end->exit_code == 0 && end->signal == 0 && end->done_success)
         return ON_END_OK;
     if (state == JOB_PAUSING)
         return ON_END_PAUSED;
-    if (state == JOB_STOPPING)
+    if (state == JOB_STOPPING && why != REASON_STALLED)
         return why == REASON_TIME_LIMIT ? ON_END_TIMEOUT : ON_END_CANCELLED;
-    *ret_reason = end_reason(end);
-    bool again = job_reason_retry(*ret_reason) != RETRY_NONE && attempt <= retries;
-    return again ? ON_END_RETRY : ON_END_FAILED;
+    *ret_reason = reason;
+    return may_try_again(reason, spent, retries) ? ON_END_RETRY : ON_END_FAILED;
+}
+
+#define LONG_ENOUGH_MS 600000
+
+int64_t job_retry_wait_ms(enum job_reason reason, const struct job_spent *spent, int64_t ran_ms,
+                          int64_t most_ms)
+{
+    int64_t wait = (unsigned)reason < JOB_REASON_COUNT ? 1000LL * reasons[reason].wait_s : 0;
+    int ends = job_reason_limit(reason) ? spent->same : spent->counted;
+    for (int i = 1; i < ends && ran_ms < LONG_ENOUGH_MS && wait < most_ms; i++)
+        wait *= 2;
+    return wait < most_ms ? wait : most_ms;
 }

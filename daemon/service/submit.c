@@ -52,6 +52,10 @@ static void fill_job(const struct daemon *d, const struct check *c, struct job *
                         .threads = (int)f->resources_threads,
                         .gpus_per_rank = (int)f->resources_gpus,
                         .time_limit_ms = f->resources_time_minutes * 60000,
+                        .retries = (int)f->retries,
+                        .restart_stalled = f->on_stall == STALL_RESTART,
+                        .stall_ms = (int64_t)(f->stall_minutes * 60000),
+                        .stall_factor = f->stall_factor,
                         .submitted_ms = daemon_now_ms(d)};
     job->need = (struct resources){.cores = f->resources_ranks * f->resources_threads,
                                    .gpus = f->resources_ranks * f->resources_gpus,

@@ -15,17 +15,22 @@
     X(JOB_ADD,                                                                                     \
       "INSERT INTO jobs (request_id, digest, name, owner, state, over, reason, text, priority, "   \
       "ranks, threads, gpus_per_rank, cores, gpus, memory_bytes, time_limit_ms, submitted_ms, "    \
-      "started_ms, ended_ms, changed_ms, exit_code, attempt) "                                     \
-      "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")                                      \
+      "started_ms, ended_ms, changed_ms, exit_code, attempt, retries, on_stall, stall_ms, "        \
+      "stall_factor) "                                                                             \
+      "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")                              \
     X(SUBMISSION_ADD, "INSERT INTO submissions (job_id, job_file, file_name, folder, overrides) "  \
                       "VALUES (?,?,?,?,?)")                                                        \
-    X(JOB_SAVE, "UPDATE jobs SET state = ?2, over = ?3, reason = ?4, text = ?5, priority = ?6, "   \
-                "started_ms = ?7, ended_ms = ?8, changed_ms = ?9, exit_code = ?10, attempt = ?11 " \
-                "WHERE id = ?1")                                                                   \
+    X(JOB_SAVE,                                                                                    \
+      "UPDATE jobs SET state = ?2, over = ?3, reason = ?4, text = ?5, priority = ?6, "             \
+      "started_ms = ?7, ended_ms = ?8, changed_ms = ?9, exit_code = ?10, attempt = ?11, "          \
+      "counted_from = ?12, not_before_ms = ?13, resume_from = ?14, resume_since = ?15 "            \
+      "WHERE id = ?1")                                                                             \
     X(ATTEMPT_SAVE,                                                                                \
       "INSERT OR REPLACE INTO attempts (job_id, attempt, token, started_ms, ended_ms, exit_code, " \
-      "signal, reason, reported, done, done_success, done_reason, done_text) "                     \
-      "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)")                                                        \
+      "signal, reason, reported, done, done_success, done_reason, done_text, host, resumed_step, " \
+      "text) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")                                            \
+    X(ATTEMPTS, "SELECT a.attempt, " STORE_ATTEMPT_COLUMNS " FROM attempts a WHERE a.job_id = ?1 " \
+                "AND a.attempt > ?2 ORDER BY a.attempt")                                           \
     X(JOB_LOAD, STORE_JOB_SELECT " WHERE j.id = ?1")                                               \
     X(JOB_NEWEST, "SELECT max(id) FROM jobs")                                                      \
     X(JOB_BY_REQUEST, "SELECT id, digest FROM jobs WHERE request_id = ?1")                         \
@@ -64,12 +69,16 @@
                  "ON CONFLICT (job_id, phase) DO UPDATE SET seconds = excluded.seconds")           \
     X(PHASES, "SELECT phase, seconds FROM phase_times WHERE job_id = ?1 ORDER BY ordinal")
 
+#define STORE_ATTEMPT_COLUMNS                                                                      \
+    "a.token, a.started_ms, a.ended_ms, a.exit_code, a.signal, a.reason, a.reported, a.done, "     \
+    "a.done_success, a.done_reason, a.done_text, a.host, a.resumed_step, a.text"
+
 #define STORE_JOB_SELECT                                                                           \
     "SELECT j.id, j.name, j.owner, j.state, j.reason, j.text, j.priority, j.ranks, j.threads, "    \
     "j.gpus_per_rank, j.cores, j.gpus, j.memory_bytes, j.time_limit_ms, j.submitted_ms, "          \
-    "j.started_ms, j.ended_ms, j.changed_ms, j.exit_code, j.attempt, a.token, a.started_ms, "      \
-    "a.ended_ms, a.exit_code, a.signal, a.reason, a.reported, a.done, a.done_success, "            \
-    "a.done_reason, a.done_text "                                                                  \
+    "j.started_ms, j.ended_ms, j.changed_ms, j.exit_code, j.retries, j.counted_from, "             \
+    "j.not_before_ms, j.on_stall, j.stall_ms, j.stall_factor, j.resume_from, j.resume_since, "     \
+    "j.attempt, " STORE_ATTEMPT_COLUMNS " "                                                        \
     "FROM jobs j LEFT JOIN attempts a ON a.job_id = j.id AND a.attempt = j.attempt"
 
 #define STORE_EVENT_SELECT                                                                         \

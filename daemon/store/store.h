@@ -49,6 +49,10 @@ enum status store_job_add(struct store *s, struct job *job, const struct submiss
 enum status store_job_save(struct store *s, const struct job *job, struct err *err);
 /* Creates or replaces the row of job->attempt. */
 enum status store_attempt_save(struct store *s, const struct job *job, struct err *err);
+/* Attempts of a job with a larger number than `after`, the oldest first. Return false to stop early. */
+typedef bool (*store_attempt_f)(const struct attempt *a, void *user);
+enum status store_attempts(struct store *s, int64_t job_id, int after, store_attempt_f each,
+                           void *user, struct err *err);
 /* With its newest attempt. ST_NOT_FOUND. */
 enum status store_job_load(struct store *s, int64_t id, struct job *ret_job, struct err *err);
 enum status store_job_newest(struct store *s, int64_t *ret_id,

@@ -60,6 +60,10 @@ enum status store_job_add(struct store *s, struct job *job, const struct submiss
     put_int(&b, job->changed_ms);
     put_int(&b, job->exit_code);
     put_int(&b, job->attempt.number);
+    put_int(&b, job->retries);
+    put_int(&b, job->restart_stalled);
+    put_int(&b, job->stall_ms);
+    sqlite3_bind_double(b.q, ++b.at, job->stall_factor);
     TRY(store_run(s, b.q, "adding a job", err));
     int64_t id = sqlite3_last_insert_rowid(s->db);
     TRY(add_submission(s, id, sub, err));
@@ -82,6 +86,10 @@ enum status store_job_save(struct store *s, const struct job *job, struct err *e
     put_int(&b, job->changed_ms);
     put_int(&b, job->exit_code);
     put_int(&b, job->attempt.number);
+    put_int(&b, job->counted_from);
+    put_int(&b, job->not_before_ms);
+    put_text(&b, job->resume_from);
+    put_int(&b, job->resume_since);
     return store_run(s, b.q, "saving a job", err);
 }
 
@@ -103,6 +111,9 @@ enum status store_attempt_save(struct store *s, const struct job *job, struct er
     put_int(&b, a->done_success);
     put_text(&b, a->done_reason);
     put_text(&b, a->done_text);
+    put_text(&b, a->host);
+    put_int(&b, a->resumed_step);
+    put_text(&b, a->text);
     return store_run(s, b.q, "saving an attempt", err);
 }
 
@@ -142,6 +153,9 @@ static void read_attempt(struct reader *r, struct attempt *a)
     a->done_success = take_int(r) != 0;
     take_text(r, a->done_reason, sizeof a->done_reason);
     take_text(r, a->done_text, sizeof a->done_text);
+    take_text(r, a->host, sizeof a->host);
+    a->resumed_step = take_int(r);
+    take_text(r, a->text, sizeof a->text);
 }
 
 static void read_job(sqlite3_stmt *q, struct job *j)
@@ -166,8 +180,34 @@ static void read_job(sqlite3_stmt *q, struct job *j)
     j->ended_ms = take_int(&r);
     j->changed_ms = take_int(&r);
     j->exit_code = (int)take_int(&r);
+    j->retries = (int)take_int(&r);
+    j->counted_from = (int)take_int(&r);
+    j->not_before_ms = take_int(&r);
+    j->restart_stalled = take_int(&r) != 0;
+    j->stall_ms = take_int(&r);
+    j->stall_factor = sqlite3_column_double(r.q, r.at++);
+    take_text(&r, j->resume_from, sizeof j->resume_from);
+    j->resume_since = (int)take_int(&r);
     j->attempt.number = (int)take_int(&r);
     read_attempt(&r, &j->attempt);
+}
+
+enum status store_attempts(struct store *s, int64_t job_id, int after, store_attempt_f each,
+                           void *user, struct err *err)
+{
+    sqlite3_stmt *q = store_use(s, SQL_ATTEMPTS);
+    sqlite3_bind_int64(q, 1, job_id);
+    sqlite3_bind_int(q, 2, after);
+    enum status st;
+    bool more = true;
+    while (more && (st = store_row(s, q, "reading attempts", err)) == ST_OK) {
+        struct reader r = {q, 0};
+        struct attempt a = {.number = (int)take_int(&r)};
+        read_attempt(&r, &a);
+        more = each(&a, user);
+    }
+    sqlite3_reset(q);
+    return !more || st == ST_NOT_FOUND ? ST_OK : st;
 }
 
 enum status store_job_load(struct store *s, int64_t id, struct job *ret_job, struct err *err)

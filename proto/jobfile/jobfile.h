@@ -30,6 +30,7 @@ struct jobfile {
 };
 
 /* Order of the lists in schema.def; a static test compares them. */
+enum on_stall { STALL_TELL, STALL_RESTART };
 enum model_size { SIZE_TINY, SIZE_SMALL };
 enum lr_schedule { SCHEDULE_CONSTANT, SCHEDULE_DROP, SCHEDULE_COSINE };
 enum phase_data { DATA_PRETRAIN, DATA_TASK, DATA_BOTH };

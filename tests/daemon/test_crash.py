@@ -253,11 +253,12 @@ class Start(unittest.TestCase):
         self.d.start()
         self.d.end()
         db = self.d.database()
+        known = db.execute("PRAGMA user_version").fetchone()[0]
         db.execute("PRAGMA user_version = 99")
         db.close()
         self.refused(15, "has schema 99", *self.options())
         db = self.d.database()
-        db.execute("PRAGMA user_version = 1")
+        db.execute("PRAGMA user_version = %d" % known)
         db.close()
         self.d.start()
 

@@ -68,8 +68,16 @@ static void reasons_are_documented(void **state)
     read_spec(&b);
     for (int r = REASON_CANCELLED; r < JOB_REASON_COUNT; r++) {
         enum retry_class c = job_reason_retry((enum job_reason)r);
-        snprintf(row, sizeof row, "| `%s` | %s", job_reason_name((enum job_reason)r),
-                 c == RETRY_NONE ? "no " : "yes");
+        int limit = job_reason_limit((enum job_reason)r);
+        char own[16];
+        snprintf(own, sizeof own, "%d", limit);
+        snprintf(row, sizeof row, "| `%s` | %s | %s | ", job_reason_name((enum job_reason)r),
+                 c == RETRY_NONE  ? "no"
+                 : c == RETRY_NOW ? "yes, now"
+                                  : "yes, elsewhere where there is a choice",
+                 c == RETRY_NONE ? ""
+                 : limit         ? own
+                                 : "shares `retries`");
         if (!strstr(b.data, row))
             fail_msg("docs/spec/job-states.md has no row that begins with: %s", row);
     }
@@ -87,12 +95,13 @@ static void edges_are_unique(void **state)
             assert_false(e[i].from == e[j].from && e[i].event == e[j].event);
 }
 
+/* But a person's retry, and after success not even that. */
 static void nothing_follows_an_end(void **state)
 {
     (void)state;
     for (int s = 0; s < JOB_STATE_COUNT; s++)
         for (int ev = 0; ev < JOB_EVENT_COUNT; ev++)
-            if (job_state_is_over((enum job_state)s))
+            if (job_state_is_over((enum job_state)s) && (ev != ON_RETRY || s == JOB_COMPLETED))
                 assert_null(job_next((enum job_state)s, (enum job_event)ev));
 }
 
@@ -121,18 +130,24 @@ static void every_end_is_possible(void **state)
                 enum job_reason why;
                 if (!job_state_holds((enum job_state)s))
                     continue;
-                enum job_event ev =
-                    job_end_event(&end, (enum job_state)s, REASON_CANCELLED, 1, 2, &why);
-                if (!job_next((enum job_state)s, ev))
-                    fail_msg("%s: no edge for %s", job_state_name((enum job_state)s),
-                             job_event_name(ev));
+                for (int spent = 0; spent < 4; spent += 3)
+                    for (int stalled = 0; stalled < 2; stalled++) {
+                        enum job_event ev = job_end_event(
+                            &end, (enum job_state)s, stalled ? REASON_STALLED : REASON_CANCELLED,
+                            REASON_RANK_LOST, &(struct job_spent){spent, spent}, 2, &why);
+                        if (!job_next((enum job_state)s, ev))
+                            fail_msg("%s: no edge for %s", job_state_name((enum job_state)s),
+                                     job_event_name(ev));
+                    }
             }
 }
 
-static enum job_event ended(struct job_end end, enum job_state s, enum job_reason why, int attempt,
+/* The n-th end that counts, of a job with two retries. */
+static enum job_event ended(struct job_end end, enum job_state s, enum job_reason why, int n,
                             enum job_reason *ret_reason)
 {
-    return job_end_event(&end, s, why, attempt, 2, ret_reason);
+    return job_end_event(&end, s, why, job_end_reason(&end, s, why), &(struct job_spent){n, n}, 2,
+                         ret_reason);
 }
 
 static void ends_are_judged(void **state)
@@ -163,9 +178,49 @@ static void ends_are_judged(void **state)
         .kind = END_EXITED, .exit_code = 14, .done = true, .done_reason = "nan_loss"};
     assert_int_equal(ended(nan, JOB_RUNNING, REASON_NONE, 1, &r), ON_END_FAILED);
     assert_int_equal(r, REASON_NAN_LOSS);
+    assert_int_equal(ended(killed, JOB_STOPPING, REASON_STALLED, 1, &r), ON_END_RETRY);
+    assert_int_equal(r, REASON_STALLED);
+    assert_int_equal(ended(killed, JOB_STOPPING, REASON_STALLED, 3, &r), ON_END_FAILED);
+
     nan.done_reason = "no such reason";
     assert_int_equal(ended(nan, JOB_RUNNING, REASON_NONE, 1, &r), ON_END_RETRY);
     assert_int_equal(r, REASON_WORKER_FAILED);
+}
+
+/* What is not the job's fault has its own limit and leaves the job's retries alone. */
+static void foreign_faults_do_not_spend_retries(void **state)
+{
+    (void)state;
+    enum job_reason r;
+    struct job_end restarted = {.kind = END_HOST_RESTARTED};
+    int limit = job_reason_limit(REASON_HOST_RESTARTED);
+    assert_true(limit > 2);
+    for (int same = 1; same <= limit + 1; same++) {
+        enum job_event ev =
+            job_end_event(&restarted, JOB_RUNNING, REASON_NONE, REASON_HOST_RESTARTED,
+                          &(struct job_spent){.same = same, .counted = 2}, 2, &r);
+        assert_int_equal(ev, same <= limit ? ON_END_RETRY : ON_END_FAILED);
+    }
+}
+
+static void waits_double_up_to_the_most(void **state)
+{
+    (void)state;
+    int64_t first = job_retry_wait_ms(REASON_RANK_LOST, &(struct job_spent){1, 1}, 0, 300000);
+    assert_true(first > 0);
+    for (int n = 2; n < 7; n++)
+        assert_int_equal(job_retry_wait_ms(REASON_RANK_LOST, &(struct job_spent){1, n}, 0, 300000),
+                         first << (n - 1));
+    struct job_spent many = {1000, 1000};
+    assert_int_equal(job_retry_wait_ms(REASON_RANK_LOST, &many, 0, 300000), 300000);
+    assert_int_equal(job_retry_wait_ms(REASON_RANK_LOST, &many, 3600000, 300000), first);
+    assert_int_equal(job_retry_wait_ms(REASON_RANK_LOST, &many, 0, 0), 0);
+    for (int reason = 0; reason < JOB_REASON_COUNT; reason++) {
+        bool again = job_reason_retry((enum job_reason)reason) != RETRY_NONE;
+        assert_int_equal(
+            job_retry_wait_ms((enum job_reason)reason, &(struct job_spent){1, 1}, 0, 300000) > 0,
+            again);
+    }
 }
 
 static void text_stays_utf8(void **state)
@@ -187,10 +242,16 @@ static void text_stays_utf8(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(drawing_equals_table), cmocka_unit_test(reasons_are_documented),
-        cmocka_unit_test(edges_are_unique),     cmocka_unit_test(nothing_follows_an_end),
-        cmocka_unit_test(every_state_can_end),  cmocka_unit_test(every_end_is_possible),
-        cmocka_unit_test(ends_are_judged),      cmocka_unit_test(text_stays_utf8),
+        cmocka_unit_test(drawing_equals_table),
+        cmocka_unit_test(reasons_are_documented),
+        cmocka_unit_test(edges_are_unique),
+        cmocka_unit_test(nothing_follows_an_end),
+        cmocka_unit_test(every_state_can_end),
+        cmocka_unit_test(every_end_is_possible),
+        cmocka_unit_test(ends_are_judged),
+        cmocka_unit_test(text_stays_utf8),
+        cmocka_unit_test(foreign_faults_do_not_spend_retries),
+        cmocka_unit_test(waits_double_up_to_the_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

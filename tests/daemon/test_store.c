@@ -73,6 +73,10 @@ static struct job sample_job(void)
                       .ranks = 2,
                       .threads = 1,
                       .need = {2, 0, 1000},
+                      .retries = 3,
+                      .restart_stalled = true,
+                      .stall_ms = 4000,
+                      .stall_factor = 2.5,
                       .submitted_ms = 5,
                       .changed_ms = 5};
     return job;
@@ -100,7 +104,14 @@ static void jobs_come_back(void **state)
                                    .done = true,
                                    .done_success = true,
                                    .done_reason = "",
-                                   .done_text = "well"};
+                                   .done_text = "well",
+                                   .host = "here",
+                                   .resumed_step = 40,
+                                   .text = "why"};
+    job.counted_from = 1;
+    job.not_before_ms = 99;
+    strcpy(job.resume_from, "checkpoints/x");
+    job.resume_since = 2;
     OK(store_job_save(bed->store, &job, &bed->err));
     OK(store_attempt_save(bed->store, &job, &bed->err));
     OK(store_commit(bed->store, &bed->err));
@@ -118,6 +129,27 @@ static void jobs_come_back(void **state)
     buf_fini(&file);
     buf_fini(&folder);
     buf_fini(&over);
+}
+
+static bool note_attempt(const struct attempt *a, void *user)
+{
+    int *seen = user;
+    *seen = *seen * 10 + a->number;
+    return true;
+}
+
+static void attempts_are_listed(void **state)
+{
+    struct bed *bed = *state;
+    struct job job;
+    int seen = 0;
+    OK(add_job(bed, "r1", &job));
+    for (int n = 1; n <= 3; n++) {
+        job.attempt = (struct attempt){.number = n};
+        OK(store_attempt_save(bed->store, &job, &bed->err));
+    }
+    OK(store_attempts(bed->store, job.id, 1, note_attempt, &seen, &bed->err));
+    assert_int_equal(seen, 23);
 }
 
 static void a_request_is_one_job(void **state)
@@ -425,6 +457,9 @@ static void an_older_schema_is_brought_up_to_date(void **state)
     assert_int_equal(job.state, JOB_RUNNING);
     assert_string_equal(job.attempt.token, "token");
     assert_int_equal(job.attempt.reported, 3);
+    assert_int_equal(job.retries, -1);
+    assert_int_equal(job.stall_ms, 300000);
+    assert_float_equal(job.stall_factor, 10, 0);
     OK(store_event_next(bed->store, 7, 0, &e, &bed->err));
     assert_int_equal(e.cursor, 9);
     OK(store_job_save(bed->store, &job, &bed->err));
@@ -549,6 +584,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(jobs_come_back),
+        T(attempts_are_listed),
         T(a_request_is_one_job),
         T(a_group_is_all_or_nothing),
         T(pages_are_newest_first),

@@ -71,7 +71,7 @@ class Jobs(Case):
         job = self.d.submit("steps=5 step_ms=10 die_at=2 die_attempts=9 signal=9")
         got = self.d.wait(job, "FAILED")
         self.assertEqual((got.attempt, got.reason, got.exit_code), (3, "rank_lost", 137))
-        self.assertIn("attempt 3 of 3", got.text)
+        self.assertIn("attempt 3, the last", got.text)
         job = self.d.submit("steps=2 step_ms=10 done=0")
         self.assertEqual(self.d.wait(job, "FAILED").reason, "no_done_record")
         job = self.d.submit("refuse=1")
