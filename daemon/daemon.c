@@ -52,6 +52,26 @@ static void destroy_process(struct daemon *d)
         close(d->signals);
 }
 
+/* ---- nodes ---------------------------------------------------------------------------------- */
+
+static enum status create_nodes(struct daemon *d, struct err *err)
+{
+    struct node *node = calloc(1, sizeof *node);
+    if (!node)
+        return err_set(err, ST_NOMEM, "out of memory for the nodes");
+    if (gethostname(node->host, sizeof node->host - 1) != 0)
+        snprintf(node->host, sizeof node->host, "localhost");
+    node->has = d->options.node;
+    node->local = true;
+    d->nodes = (struct nodes){1, node};
+    return ST_OK;
+}
+
+static void destroy_nodes(struct daemon *d)
+{
+    free(d->nodes.list);
+}
+
 /* ---- store and jobs ------------------------------------------------------------------------- */
 
 static enum status create_store(struct daemon *d, struct err *err)
@@ -70,7 +90,7 @@ static enum status create_jobs(struct daemon *d, struct err *err)
 {
     TRY(jobs_create(&d->jobs, err));
     d->queue_dirty = true;
-    return jobs_reload(d->jobs, d->store, err);
+    return jobs_reload(d->jobs, d->store, &d->nodes, err);
 }
 
 static void destroy_jobs(struct daemon *d)
@@ -177,10 +197,11 @@ static const struct {
     void (*destroy)(struct daemon *d); /* accepts what a failed create left */
 } subsystems[] = {
     {"process", create_process, destroy_process}, {"home", home_lock, home_unlock},
-    {"socket", home_lock_socket, home_unlock},    {"store", create_store, destroy_store},
-    {"jobs", create_jobs, destroy_jobs},          {"launcher", create_launch, destroy_launch},
-    {"inbox", create_inbox, destroy_inbox},       {"streams", streams_create, destroy_streams},
-    {"checker", checker_create, checker_destroy}, {"server", create_server, destroy_server},
+    {"socket", home_lock_socket, home_unlock},    {"nodes", create_nodes, destroy_nodes},
+    {"store", create_store, destroy_store},       {"jobs", create_jobs, destroy_jobs},
+    {"launcher", create_launch, destroy_launch},  {"inbox", create_inbox, destroy_inbox},
+    {"streams", streams_create, destroy_streams}, {"checker", checker_create, checker_destroy},
+    {"server", create_server, destroy_server},
 };
 #define SUBSYSTEMS (sizeof subsystems / sizeof *subsystems)
 

@@ -32,6 +32,7 @@ struct daemon {
     int64_t started_ms;
     int home_lock, socket_lock, signals; /* file descriptors; -1 = none */
 
+    struct nodes nodes; /* what jobs run on; options.node is their sum */
     struct store *store;
     struct launch *launch;
     struct jobs *jobs; /* those that are not over */

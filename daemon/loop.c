@@ -8,6 +8,7 @@
 #include "job/act.h"
 #include "job/change.h"
 #include "job/jobs.h"
+#include "job/placing.h"
 #include "service/streams.h"
 
 #include <errno.h>
@@ -97,7 +98,7 @@ static void loop_timers(struct daemon *d)
     d->next_tick_ms = now + TICK_MS;
     d->failing = false;
     if (d->stale)
-        d->stale = d->failing = jobs_reload(d->jobs, d->store, NULL) != ST_OK;
+        d->stale = d->failing = jobs_reload(d->jobs, d->store, &d->nodes, NULL) != ST_OK;
     jobs_tick(d);
     streams_tick(d);
 }
@@ -112,7 +113,7 @@ static void group_undo(struct daemon *d)
         d->complained_ms = now;
     }
     store_rollback(d->store);
-    d->stale = jobs_reload(d->jobs, d->store, &err) != ST_OK;
+    d->stale = jobs_reload(d->jobs, d->store, &d->nodes, &err) != ST_OK;
     if (d->stale)
         log_error("%s", err.text);
     d->queue_dirty = d->failing = true;

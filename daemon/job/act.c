@@ -25,8 +25,9 @@ struct view {
     char dir[FOLDER_PATH_MAX], attempt_dir[FOLDER_PATH_MAX];
 };
 
-static void view_init(struct view *v, const struct daemon *d, const struct job *job)
+static void view_init(struct view *v, const struct daemon *d, const struct active *a)
 {
+    const struct job *job = &a->job;
     folder_path(d, job->id, v->dir);
     folder_attempt_path(d, job, v->attempt_dir);
     v->spec = (struct launch_spec){.job_id = job->id,
@@ -37,6 +38,8 @@ static void view_init(struct view *v, const struct daemon *d, const struct job *
                                    .ranks = job->ranks,
                                    .threads = job->threads,
                                    .gpus_per_rank = job->gpus_per_rank,
+                                   .nodes = &d->nodes,
+                                   .placement = a->placement,
                                    .reported = job->attempt.reported};
 }
 
@@ -47,40 +50,6 @@ const char *job_stop_reason(const struct job *job)
     if (job->state != JOB_STOPPING)
         return NULL;
     return job->reason == REASON_TIME_LIMIT ? "timeout" : "cancelled";
-}
-
-/* ---- the queue ------------------------------------------------------------------------------ */
-
-static size_t collect_waiting(const struct jobs *jobs, struct queue_job *to)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < jobs->n; i++) {
-        const struct job *job = &jobs->list[i]->job;
-        if (job_state_is_waiting(job->state))
-            to[n++] = (struct queue_job){job->id, job->priority, job->need};
-    }
-    return n;
-}
-
-void queue_run(struct daemon *d)
-{
-    struct jobs_load load = jobs_load(d->jobs, &d->options.node);
-    if (load.waiting == 0) {
-        d->queue_dirty = false;
-        return;
-    }
-    struct queue_job *waiting = calloc(load.waiting, sizeof *waiting);
-    int64_t *ids = calloc(load.waiting, sizeof *ids);
-    if (waiting && ids) {
-        size_t n = collect_waiting(d->jobs, waiting);
-        size_t picked = queue_pick(waiting, n, load.free, ids);
-        for (size_t i = 0; i < picked; i++)
-            if (job_apply(d, jobs_find(d->jobs, ids[i]), ON_PLACE, &by_daemon, NULL) != ST_OK)
-                break;
-        d->queue_dirty = false;
-    }
-    free(waiting);
-    free(ids);
 }
 
 /* ---- the end of an attempt ------------------------------------------------------------------ */
@@ -237,7 +206,7 @@ static void start_attempt(struct daemon *d, struct active *a)
 {
     struct view v;
     struct err err;
-    view_init(&v, d, &a->job);
+    view_init(&v, d, a);
     enum status st = folder_prepare(d, &a->job, &err);
     if (st == ST_OK)
         st = d->launch->ops->start(d->launch, &v.spec, &err);
@@ -250,7 +219,7 @@ static void start_attempt(struct daemon *d, struct active *a)
 static void ask_to_stop(struct daemon *d, struct active *a)
 {
     struct view v;
-    view_init(&v, d, &a->job);
+    view_init(&v, d, a);
     if (d->launch->ops->ask)
         d->launch->ops->ask(d->launch, &v.spec);
 }
@@ -320,7 +289,7 @@ static void look_after(struct daemon *d, struct active *a)
 {
     struct view v;
     struct evidence ev;
-    view_init(&v, d, &a->job);
+    view_init(&v, d, a);
     d->launch->ops->poll(d->launch, &v.spec, &ev);
     if (ev.kind != EVIDENCE_UNKNOWN)
         a->unknown_since_ms = 0;

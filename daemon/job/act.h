@@ -6,9 +6,6 @@
 
 struct daemon;
 
-/* Starts what the queue picks: one ON_PLACE each, in the open group. */
-void queue_run(struct daemon *d);
-
 /* The effects of the state that a job came into, after its commit: SUBMITTED starts the attempt, STOPPING asks the
  * worker. Depends on the state alone and may be repeated; what it finds is applied as an event in the next group. */
 void job_act(struct daemon *d, struct active *a);

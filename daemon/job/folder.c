@@ -36,6 +36,18 @@ static enum status write_in(const char *dir, const char *name, const void *data,
     return file_write_atomic(path, data, len, 0600, err);
 }
 
+/* Which node, cores and GPUs each rank has; NULL when nothing is known: then the worker takes what it finds. */
+static struct json_object *placement_json(struct daemon *d, const struct job *job)
+{
+    struct json_object *list = NULL;
+    struct buf text;
+    buf_init(&text, STORE_PLACEMENT_MAX);
+    if (store_placement_load(d->store, job->id, job->attempt.number, &text, NULL) == ST_OK)
+        json_parse(&list, buf_str(&text), text.len, "a placement", NULL);
+    buf_fini(&text);
+    return list;
+}
+
 static enum status write_attempt(struct daemon *d, const struct job *job, const char *dir,
                                  const char *base, struct err *err)
 {
@@ -47,6 +59,9 @@ static enum status write_attempt(struct daemon *d, const struct job *job, const 
     json_object_object_add(obj, "report_address", json_object_new_string(d->options.listen));
     json_object_object_add(obj, "token", json_object_new_string(job->attempt.token));
     json_object_object_add(obj, "folder", json_object_new_string(base));
+    struct json_object *ranks = placement_json(d, job);
+    if (ranks)
+        json_object_object_add(obj, "ranks", ranks);
     const char *text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_NOSLASHESCAPE);
     enum status st = text ? write_in(dir, "attempt.json", text, strlen(text), err)
                           : err_set(err, ST_NOMEM, "out of memory for attempt.json");

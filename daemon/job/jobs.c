@@ -12,10 +12,16 @@ enum status jobs_create(struct jobs **ret_jobs, struct err *err)
     return ST_OK;
 }
 
+static void active_destroy(struct active *a)
+{
+    placement_destroy(a->placement);
+    free(a);
+}
+
 static void jobs_clear(struct jobs *jobs)
 {
     for (size_t i = 0; i < jobs->n; i++)
-        free(jobs->list[i]);
+        active_destroy(jobs->list[i]);
     jobs->n = 0;
 }
 
@@ -65,13 +71,31 @@ static bool reload_one(const struct job *job, void *user)
     return r->st == ST_OK;
 }
 
-enum status jobs_reload(struct jobs *jobs, struct store *store, struct err *err)
+/* A placement that cannot be read counts as unknown: the job itself goes on. */
+static enum status reload_placement(struct active *a, struct store *store,
+                                    const struct nodes *nodes, struct err *err)
+{
+    struct buf text;
+    if (!job_state_holds(a->job.state))
+        return ST_OK;
+    buf_init(&text, STORE_PLACEMENT_MAX);
+    enum status st = store_placement_load(store, a->job.id, a->job.attempt.number, &text, err);
+    if (st == ST_OK && placement_parse(&a->placement, buf_str(&text), nodes, err) == ST_NOMEM)
+        st = ST_NOMEM;
+    buf_fini(&text);
+    return st == ST_NOT_FOUND ? ST_OK : st;
+}
+
+enum status jobs_reload(struct jobs *jobs, struct store *store, const struct nodes *nodes,
+                        struct err *err)
 {
     struct reload r = {jobs, ST_OK, err};
     jobs_clear(jobs);
     enum status st = store_jobs_active(store, reload_one, &r, err);
     if (st == ST_OK)
         st = r.st;
+    for (size_t i = 0; st == ST_OK && i < jobs->n; i++)
+        st = reload_placement(jobs->list[i], store, nodes, err);
     if (st != ST_OK)
         jobs_clear(jobs);
     return st;
@@ -98,7 +122,7 @@ void jobs_drop_over(struct jobs *jobs)
     size_t kept = 0;
     for (size_t i = 0; i < jobs->n; i++) {
         if (job_state_is_over(jobs->list[i]->job.state))
-            free(jobs->list[i]);
+            active_destroy(jobs->list[i]);
         else
             jobs->list[kept++] = jobs->list[i];
     }

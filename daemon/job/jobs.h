@@ -22,6 +22,7 @@ struct active {
         unknown_since_ms;  /* first poll in a row that could tell nothing; 0 = the last one could */
     int rung;              /* of the stop ladder, in this state: 0 none, 1 TERM, 2 KILL */
     int64_t complained_ms; /* when a start that must wait was last logged */
+    struct placement *placement; /* owned; of the newest attempt; NULL = none is known */
 };
 
 struct jobs {
@@ -33,7 +34,8 @@ enum status jobs_create(struct jobs **ret_jobs, struct err *err);
 void jobs_destroy(struct jobs *jobs); /* NULL allowed */
 
 /* Everything anew from the store, each one marked changed. After a failure the table is empty. */
-enum status jobs_reload(struct jobs *jobs, struct store *store, struct err *err);
+enum status jobs_reload(struct jobs *jobs, struct store *store, const struct nodes *nodes,
+                        struct err *err);
 /* Copies; the id is larger than any before. */
 enum status jobs_add(struct jobs *jobs, const struct job *job, struct err *err);
 struct active *jobs_find(const struct jobs *jobs, int64_t id); /* NULL if none */

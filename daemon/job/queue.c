@@ -1,7 +1,6 @@
 /* queue.c - see queue.h. */
 #include "job/queue.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
 static int by_rank(const void *a, const void *b)
@@ -12,61 +11,40 @@ static int by_rank(const void *a, const void *b)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static bool fits(const struct resources *free, const struct resources *need)
+static void keep(const struct nodes *nodes, struct resources *room, const struct gang *g,
+                 const int *on)
 {
-    return need->cores <= free->cores && need->gpus <= free->gpus &&
-           need->memory_bytes <= free->memory_bytes;
+    for (int i = 0; i < nodes->n; i++) {
+        struct resources part = {g->each.cores * on[i], g->each.gpus * on[i],
+                                 g->each.memory_bytes * on[i]};
+        resources_take(&room[i], &part);
+    }
 }
 
-static int64_t less(int64_t a, int64_t b)
+static bool any_core(const struct nodes *nodes, const struct resources *room)
 {
-    return a > b ? a - b : 0;
+    for (int i = 0; i < nodes->n; i++)
+        if (room[i].cores > 0 && !nodes->list[i].drained)
+            return true;
+    return false;
 }
 
-void resources_take(struct resources *a, const struct resources *b)
+void queue_pick(struct queue_job *waiting, size_t n, const struct nodes *nodes,
+                struct resources *room, queue_start_f start, void *user)
 {
-    a->cores = less(a->cores, b->cores);
-    a->gpus = less(a->gpus, b->gpus);
-    a->memory_bytes = less(a->memory_bytes, b->memory_bytes);
-}
-
-size_t queue_pick(struct queue_job *waiting, size_t n, struct resources free, int64_t *ret_ids)
-{
-    size_t picked = 0;
+    struct resources empty[NODES_MAX];
+    int on[NODES_MAX];
+    for (int i = 0; i < nodes->n; i++)
+        empty[i] = nodes->list[i].has;
     if (n > 0)
         qsort(waiting, n, sizeof *waiting, by_rank);
-    for (size_t i = 0; i < n; i++) {
-        if (fits(&free, &waiting[i].need))
-            ret_ids[picked++] = waiting[i].id;
-        resources_take(&free, &waiting[i].need);
+    /* Every rank needs a core, so a full machine ends the look at a long queue. */
+    for (size_t i = 0; i < n && any_core(nodes, room); i++) {
+        const struct gang *g = &waiting[i].gang;
+        bool starts = place_gang(nodes, room, g, on);
+        if (starts && !start(&waiting[i], on, user))
+            return;
+        if (starts || place_gang(nodes, empty, g, on))
+            keep(nodes, room, g, on);
     }
-    return picked;
-}
-
-#define MIB (1024 * 1024)
-
-enum status queue_check_fits(const struct resources *node, const struct resources *need, int ranks,
-                             struct err *err)
-{
-    int each = ranks > 0 ? ranks : 1;
-    if (need->cores > node->cores)
-        return err_set(
-            err, ST_LIMIT,
-            "the job needs %lld cores (%d ranks x %lld threads) and this daemon has %lld; "
-            "lower resources.ranks or resources.threads",
-            (long long)need->cores, each, (long long)(need->cores / each), (long long)node->cores);
-    if (need->gpus > node->gpus)
-        return err_set(err, ST_LIMIT,
-                       "the job needs %lld GPUs (%d ranks x %lld) and this daemon has %lld; "
-                       "lower resources.gpus",
-                       (long long)need->gpus, each, (long long)(need->gpus / each),
-                       (long long)node->gpus);
-    if (need->memory_bytes > node->memory_bytes)
-        return err_set(err, ST_LIMIT,
-                       "the job needs %lld MiB of memory (%d ranks x %lld MiB) and this daemon has "
-                       "%lld; lower resources.memory_mib, train.micro_batch or resources.ranks",
-                       (long long)(need->memory_bytes / MIB), each,
-                       (long long)(need->memory_bytes / each / MIB),
-                       (long long)(node->memory_bytes / MIB));
-    return ST_OK;
 }

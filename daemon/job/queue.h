@@ -1,37 +1,27 @@
-/* queue.h - who runs next: a pure function of the jobs and the node's inventory.
+/* queue.h - who runs next, and where: a pure function of the jobs and of what is free.
  *
- * Order: higher priority first, then the older job (the smaller id). A job that does not fit yet
- * keeps what is free of what it needs, so that smaller jobs behind it may use only the rest:
- * nothing starves, and a job that waits for GPUs does not hold back one that needs none.
+ * Order: higher priority first, then the older job (the smaller id). A job that does not fit yet has the room
+ * kept for it that it would use on empty nodes: what is free there of what it needs. That place
+ * depends on the nodes alone, so it never moves while others come and go: once those that run there have
+ * ended, the job starts, and nothing of its priority starves. Smaller jobs behind it use the rest, and a job
+ * that waits for GPUs holds back only the cores it will need.
  */
 #ifndef JOB_QUEUE_H
 #define JOB_QUEUE_H
 
-#include "base/err.h"
-
-#include <stddef.h>
-#include <stdint.h>
-
-/* Cores, memory and GPUs of a node, or of a job: ranks x what a rank needs. */
-struct resources {
-    int64_t cores, gpus, memory_bytes;
-};
+#include "job/place.h"
 
 struct queue_job {
     int64_t id;
     int priority;
-    struct resources need;
+    struct gang gang;
 };
 
-/* waiting: in any order; it is sorted in place. free: what running jobs leave. Writes the ids to
- * start, in order, into ret_ids (room for n) and returns how many. */
-size_t queue_pick(struct queue_job *waiting, size_t n, struct resources free, int64_t *ret_ids);
+/* Called for each job that starts, in order; on: ranks of each node. Return false to end the picking. */
+typedef bool (*queue_start_f)(const struct queue_job *job, const int *on, void *user);
 
-/* ST_LIMIT with the numbers if the job could not run even on the empty node. */
-enum status queue_check_fits(const struct resources *node, const struct resources *need, int ranks,
-                             struct err *err);
-
-/* a -= b, not below 0. */
-void resources_take(struct resources *a, const struct resources *b);
+/* waiting: in any order; it is sorted in place. room[nodes->n]: what running jobs leave; used up. */
+void queue_pick(struct queue_job *waiting, size_t n, const struct nodes *nodes,
+                struct resources *room, queue_start_f start, void *user);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "job/place.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,6 +26,8 @@ struct launch_spec {
     const char *attempt_dir; /* DIR/attempts/N; exists */
     const char *name;        /* the job's name: the fake's script */
     int ranks, threads, gpus_per_rank;
+    const struct nodes *nodes;         /* job/place.h; NULL: this host alone */
+    const struct placement *placement; /* which rank is on which of them; NULL: all on this host */
     uint64_t
         reported; /* the newest record of the attempt that is known; the fake reports what is above */
 };

@@ -2,6 +2,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "job/change.h"
+#include "job/placing.h"
 #include "job/text.h"
 #include "loop.h"
 #include "service/check.h"
@@ -115,7 +116,8 @@ static enum status add_job(struct daemon *d, struct check *c, const struct submi
         return err_set(err, ST_LIMIT, "%d jobs are waiting or running; no more are taken",
                        JOBS_MAX);
     fill_job(d, c, &job);
-    TRY(queue_check_fits(&d->options.node, &job.need, job.ranks, err));
+    struct queue_job as_queued = queue_job_of(&job);
+    TRY(place_check_fits(&d->nodes, &as_queued.gang, err));
     TRY(job_submit(d, &job, sub, digest, "user", err));
     c->job_id = job.id;
     return ST_OK;

@@ -67,7 +67,9 @@
     X(PHASE_SET, "INSERT INTO phase_times (job_id, phase, ordinal, seconds) VALUES (?1, ?2, "      \
                  "(SELECT count(*) FROM phase_times WHERE job_id = ?1), ?3) "                      \
                  "ON CONFLICT (job_id, phase) DO UPDATE SET seconds = excluded.seconds")           \
-    X(PHASES, "SELECT phase, seconds FROM phase_times WHERE job_id = ?1 ORDER BY ordinal")
+    X(PHASES, "SELECT phase, seconds FROM phase_times WHERE job_id = ?1 ORDER BY ordinal")         \
+    X(PLACEMENT_SET, "INSERT OR REPLACE INTO placements (job_id, attempt, json) VALUES (?,?,?)")   \
+    X(PLACEMENT_LOAD, "SELECT json FROM placements WHERE job_id = ?1 AND attempt = ?2")
 
 #define STORE_ATTEMPT_COLUMNS                                                                      \
     "a.token, a.started_ms, a.ended_ms, a.exit_code, a.signal, a.reason, a.reported, a.done, "     \

@@ -71,6 +71,14 @@ enum status store_jobs_active(struct store *s, store_job_f each, void *user, str
 enum status store_jobs_page(struct store *s, int64_t before, uint64_t states, int limit,
                             store_job_f each, void *user, struct err *err);
 
+/* Where the ranks of an attempt are: the text of placement_print(). */
+#define STORE_PLACEMENT_MAX (8u << 20)
+enum status store_placement_set(struct store *s, int64_t job_id, int attempt, const char *json,
+                                struct err *err);
+/* ST_NOT_FOUND (err untouched): none was kept. */
+enum status store_placement_load(struct store *s, int64_t job_id, int attempt, struct buf *json,
+                                 struct err *err);
+
 /* ---- events -------------------------------------------------------------------------------- */
 
 /* Field numbers of the oneof in job.proto's Event. */

@@ -1,0 +1,103 @@
+/* placing.c - see placing.h. */
+#include "job/placing.h"
+
+#include "daemon.h"
+#include "job/change.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct queue_job queue_job_of(const struct job *job)
+{
+    int64_t ranks = job->ranks > 0 ? job->ranks : 1;
+    struct resources each = {job->threads, job->gpus_per_rank, job->need.memory_bytes / ranks};
+    return (struct queue_job){job->id, job->priority, {(int)ranks, each, PLACE_ANYWHERE}};
+}
+
+/* A job whose placement is not known was started by an older daemon, which had one node. */
+static void take_job(struct rooms *rooms, const struct active *a)
+{
+    const struct queue_job q = queue_job_of(&a->job);
+    if (a->placement)
+        rooms_take(rooms, a->placement, q.gang.each.memory_bytes);
+    else
+        resources_take(&rooms->free[0], &a->job.need);
+}
+
+struct rooms *rooms_now(const struct daemon *d)
+{
+    struct rooms *rooms = rooms_create(&d->nodes);
+    for (size_t i = 0; rooms && i < d->jobs->n; i++)
+        if (job_state_holds(d->jobs->list[i]->job.state))
+            take_job(rooms, d->jobs->list[i]);
+    return rooms;
+}
+
+static size_t collect_waiting(const struct jobs *jobs, struct queue_job *to)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < jobs->n; i++)
+        if (job_state_is_waiting(jobs->list[i]->job.state))
+            to[n++] = queue_job_of(&jobs->list[i]->job);
+    return n;
+}
+
+/* ---- starting one ---------------------------------------------------------------------------- */
+
+struct starting {
+    struct daemon *d;
+    struct rooms *rooms;
+};
+
+static enum status keep_placement(struct daemon *d, struct active *a, struct err *err)
+{
+    char *json = placement_print(a->placement, &d->nodes);
+    enum status st =
+        json ? store_placement_set(d->store, a->job.id, a->job.attempt.number, json, err)
+             : err_set(err, ST_NOMEM, "out of memory for a placement");
+    free(json);
+    return st;
+}
+
+static bool start_job(const struct queue_job *q, const int *on, void *user)
+{
+    struct starting *s = user;
+    struct active *a = jobs_find(s->d->jobs, q->id);
+    struct err err;
+    struct change change = {.actor = "daemon"};
+    struct placement *p = rooms_place(s->rooms, &q->gang, on);
+    if (!p) {
+        err_set(&err, ST_NOMEM, "out of memory for the placement of job %lld", (long long)q->id);
+        group_fail(s->d, &err);
+        return false;
+    }
+    placement_destroy(a->placement);
+    a->placement = p;
+    if (job_apply(s->d, a, ON_PLACE, &change, &err) != ST_OK)
+        return false;
+    if (keep_placement(s->d, a, &err) != ST_OK)
+        group_fail(s->d, &err);
+    return s->d->group_err.code == ST_OK;
+}
+
+void queue_run(struct daemon *d)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < d->jobs->n; i++)
+        n += job_state_is_waiting(d->jobs->list[i]->job.state);
+    if (n == 0) {
+        d->queue_dirty = false;
+        return;
+    }
+    struct queue_job *waiting = calloc(n, sizeof *waiting);
+    struct resources *room = calloc((size_t)d->nodes.n, sizeof *room);
+    struct starting s = {d, rooms_now(d)};
+    if (waiting && room && s.rooms) {
+        memcpy(room, s.rooms->free, (size_t)d->nodes.n * sizeof *room);
+        d->queue_dirty = false;
+        queue_pick(waiting, collect_waiting(d->jobs, waiting), &d->nodes, room, start_job, &s);
+    }
+    rooms_destroy(s.rooms);
+    free(room);
+    free(waiting);
+}
