@@ -3,6 +3,7 @@
 #include "daemon.h"
 #include "job/jobs.h"
 #include "loop.h"
+#include "notify.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +31,9 @@ static int run(const struct options *options)
     /* One line on stdout, for people and for scripts that wait for it. */
     printf("listening on %s\n", options->listen);
     fflush(stdout);
+    notify_send("READY=1");
     loop_run(d);
+    notify_send("STOPPING=1");
     log_info("ending by signal %d (%s); running jobs go on", d->stop_signal,
              strsignal(d->stop_signal));
     daemon_destroy(d);
@@ -44,6 +47,7 @@ int main(int argc, char **argv)
     int code = -1;
     log_init("espalierd", LOG_INFO);
     umask(077);
+    notify_init();
     if (argc > 1 && !strcmp(argv[1], "config"))
         return config_command(argc - 1, argv + 1);
     if (options_parse(&options, argc, argv, &code, &err) != ST_OK)
