@@ -6,15 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char usage[] = "usage: espalier-worker VERB ...\n"
-                            "\n"
-                            "  run --job-dir DIR     one rank of a job (started by mpirun; see "
-                            "docs/spec/worker-environment.md)\n"
-                            "  data make shaperef    make a data set\n"
-                            "  report FILE           print a job's result.json as a table\n"
-                            "  --version, --help\n"
-                            "\n"
-                            "Exit codes: docs/spec/exit-codes.md\n";
+static const char usage[] =
+    "usage: espalier-worker VERB ...\n"
+    "\n"
+    "  run --job-dir DIR     one rank of a job (started by mpirun; see "
+    "docs/spec/worker-environment.md);\n"
+    "      [--trace FILE]    and when it did what (docs/howto/read-a-trace.md)\n"
+    "  data make shaperef    make a data set\n"
+    "  report FILE           print a job's result.json as a table\n"
+    "  --version, --help\n"
+    "\n"
+    "Exit codes: docs/spec/exit-codes.md\n";
 
 /* The reason in the end record, from the closed list of report.proto. */
 static const char *done_reason(enum status st)
@@ -62,11 +64,12 @@ static int verb_run(int argc, char **argv)
     struct comm *comm = NULL;
     struct run *r = NULL;
     struct job_folder folder = {0};
-    if (argc != 3 || strcmp(argv[1], "--job-dir") != 0) {
-        fputs("usage: espalier-worker run --job-dir DIR\n", stderr);
+    bool traced = argc == 5 && strcmp(argv[3], "--trace") == 0;
+    if ((argc != 3 && !traced) || strcmp(argv[1], "--job-dir") != 0) {
+        fputs("usage: espalier-worker run --job-dir DIR [--trace FILE]\n", stderr);
         return status_exit_code(ST_INVALID);
     }
-    const char *dir = argv[2];
+    const char *dir = argv[2], *trace_path = traced ? argv[4] : NULL;
     if (comm_mpi_open(&comm, &argc, &argv, &err) != ST_OK) {
         log_error("%s", err.text);
         return status_exit_code(ST_UNAVAILABLE);
@@ -77,6 +80,7 @@ static int verb_run(int argc, char **argv)
         log_error("%s", err.text);
         comm_abort(comm, status_exit_code(st));
     }
+    folder.trace_path = trace_path;
     st = run_create(&r, &folder, comm, &err);
     if (st == ST_OK)
         st = run_recipe(r, &err);

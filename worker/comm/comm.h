@@ -9,8 +9,20 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* A sum under way, owned by the caller; zero but for x, n and rounded before sum_start(). Until sum_wait() returns,
+ * x and rounded belong to it. */
+struct comm_sum {
+    float *x;
+    int64_t n; /* below 2^31 */
+    /* NULL: floats travel. Else n of these do: x rounded to bf16 by every rank, and each addition of the sum once more, to
+     * nearest even. Half the bytes, and a relative error of about 2^-9 times the root of (1 + log2 ranks). */
+    uint16_t *rounded;
+    unsigned char request[16]; /* the transport's */
+};
 
 struct comm {
     const char *name; /* "mpi" | "self" */
@@ -18,6 +30,11 @@ struct comm {
     /* In place; result equal on all ranks. */
     void (*sum_float)(struct comm *c, float *x, int64_t n);
     void (*sum_double)(struct comm *c, double *x, int64_t n);
+    /* The same without waiting. Other collective calls may come in between, in the same order on all ranks. The transport
+     * works only while it is called: sum_done() asks whether the sum is there and lets it, and all others, go on. */
+    void (*sum_start)(struct comm *c, struct comm_sum *s);
+    bool (*sum_done)(struct comm *c, struct comm_sum *s);
+    void (*sum_wait)(struct comm *c, struct comm_sum *s);
     void (*broadcast)(struct comm *c, void *data, size_t bytes, int root);
     void (*barrier)(struct comm *c);
     void (*close)(struct comm *c);

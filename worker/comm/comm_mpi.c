@@ -25,6 +25,75 @@ static void sum_double(struct comm *c, double *x, int64_t n)
                       MPI_SUM, MPI_COMM_WORLD);
 }
 
+/* ---- bf16: the upper half of a float ---------------------------------------------------------- */
+
+static MPI_Op sum_bf16;
+
+static uint16_t to_bf16(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    if ((u & 0x7fffffff) > 0x7f800000)
+        return (uint16_t)(u >> 16 | 0x40); /* NaN stays NaN, whatever its lower half held */
+    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+static float from_bf16(uint16_t h)
+{
+    uint32_t u = (uint32_t)h << 16;
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+static void add_bf16(void *in, void *inout, int *n, MPI_Datatype *type)
+{
+    const uint16_t *a = in;
+    uint16_t *b = inout;
+    (void)type;
+    for (int i = 0; i < *n; i++)
+        b[i] = to_bf16(from_bf16(a[i]) + from_bf16(b[i]));
+}
+
+/* ---- sums under way -------------------------------------------------------------------------- */
+
+_Static_assert(sizeof(MPI_Request) <= sizeof((struct comm_sum){0}.request), "a request must fit");
+
+static void sum_start(struct comm *c, struct comm_sum *s)
+{
+    MPI_Request request;
+    (void)c;
+    for (int64_t i = 0; s->rounded && i < s->n; i++)
+        s->rounded[i] = to_bf16(s->x[i]);
+    if (s->rounded)
+        MPI_Iallreduce(MPI_IN_PLACE, s->rounded, (int)s->n, MPI_UINT16_T, sum_bf16, MPI_COMM_WORLD,
+                       &request);
+    else
+        MPI_Iallreduce(MPI_IN_PLACE, s->x, (int)s->n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &request);
+    memcpy(s->request, &request, sizeof request);
+}
+
+static bool sum_done(struct comm *c, struct comm_sum *s)
+{
+    MPI_Request request;
+    int done;
+    (void)c;
+    memcpy(&request, s->request, sizeof request);
+    MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+    memcpy(s->request, &request, sizeof request);
+    return done;
+}
+
+static void sum_wait(struct comm *c, struct comm_sum *s)
+{
+    MPI_Request request;
+    (void)c;
+    memcpy(&request, s->request, sizeof request);
+    MPI_Wait(&request, MPI_STATUS_IGNORE);
+    for (int64_t i = 0; s->rounded && i < s->n; i++)
+        s->x[i] = from_bf16(s->rounded[i]);
+}
+
 static void broadcast(struct comm *c, void *data, size_t bytes, int root)
 {
     (void)c;
@@ -44,13 +113,24 @@ static void barrier(struct comm *c)
 static void comm_mpi_close(struct comm *c)
 {
     (void)c;
+    MPI_Op_free(&sum_bf16);
     MPI_Finalize();
 }
 
 enum status comm_mpi_open(struct comm **ret_comm, int *argc, char ***argv, struct err *err)
 {
-    static struct comm mpi = {"mpi",      0,         1,       sum_float,
-                              sum_double, broadcast, barrier, comm_mpi_close};
+    static struct comm mpi = {
+        .name = "mpi",
+        .size = 1,
+        .sum_float = sum_float,
+        .sum_double = sum_double,
+        .sum_start = sum_start,
+        .sum_done = sum_done,
+        .sum_wait = sum_wait,
+        .broadcast = broadcast,
+        .barrier = barrier,
+        .close = comm_mpi_close,
+    };
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     mallopt(M_TRIM_THRESHOLD, 2000000000);
     int granted;
@@ -59,6 +139,7 @@ enum status comm_mpi_open(struct comm **ret_comm, int *argc, char ***argv, struc
         return err_set(err, ST_UNAVAILABLE, "MPI_Init_thread failed with code %d", rc);
     MPI_Comm_rank(MPI_COMM_WORLD, &mpi.rank);
     MPI_Comm_size(MPI_COMM_WORLD, &mpi.size);
+    MPI_Op_create(add_bf16, 1, &sum_bf16);
     *ret_comm = &mpi;
     return ST_OK;
 }

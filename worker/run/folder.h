@@ -19,6 +19,8 @@ struct job_folder {
     struct jobfile *job;
     char *yaml; /* original bytes */
     size_t yaml_len;
+    const char *
+        trace_path; /* of the command line, borrowed; NULL: trace.json, where the job file asks for it */
 };
 
 /* Reads job.yaml, overrides.json, attempt.json. A folder without attempt.json is attempt 1 without

@@ -143,6 +143,8 @@ enum status run_create(struct run **ret_run, struct job_folder *folder, struct c
     if (st == ST_OK)
         st = open_engine(r, err);
     st = run_agree(r, st, err);
+    if (st == ST_OK)
+        st = timeline_open(r, err);
     *ret_run = r; /* also on failure: the caller reports through it, then destroys it */
     return st;
 }
@@ -163,6 +165,7 @@ void run_destroy(struct run *r)
     frame_destroy(r->frame);
     corpus_close(r->corpus);
     ctx_destroy(r->cx);
+    trace_destroy(r->trace);
     free(r);
 }
 

@@ -11,6 +11,7 @@
 #include "comm/comm.h"
 #include "engine/backend/backend.h"
 #include "engine/core/ctx.h"
+#include "engine/core/trace.h"
 #include "engine/hypernet/hypernet.h"
 #include "engine/model/model.h"
 #include "engine/optim/optim.h"
@@ -78,6 +79,10 @@ struct run {
     struct model *model;
     real *ema;              /* layout of the model's table */
     struct adamw *opt;      /* of the stage that trains; NULL else */
+    struct reduce *reduce;  /* of the stage that trains, for the model's gradient */
+    struct trace *trace;    /* NULL: nobody wants one */
+    int64_t trace_zero_ns;  /* when all ranks had begun */
+    int64_t trace_left;     /* steps of this phase still to be recorded */
     struct hypernet *hyper; /* during a search, before the freeze */
     struct adamw *hyper_opt;
     struct loader *held_out;     /* the hypernetwork's data, while the search runs */
@@ -185,6 +190,17 @@ enum status evaluate_model(struct run *r, const char *name, const struct structu
 
 /* export/dense/model.safetensors where the job file asks for it. Rank 0; others do nothing. */
 enum status export_dense_model(struct run *r, struct err *err);
+
+/* ---- timeline.c ------------------------------------------------------------------------------ */
+
+/* Makes r->trace where job file or command line ask for one. */
+enum status timeline_open(struct run *r, struct err *err);
+/* Records the first train.trace_steps weight steps from here on. */
+void timeline_phase(struct run *r);
+/* After each weight step; after the last one recorded, writes trace.json anew with all that was recorded so far. Collective. */
+enum status timeline_step(struct run *r, struct err *err);
+/* The same at the end of a phase that had fewer steps. Collective. */
+enum status timeline_write(struct run *r, struct err *err);
 
 /* ---- record.c -------------------------------------------------------------------------------- */
 

@@ -169,7 +169,7 @@ static enum status hyper_gradient(struct run *r, double *sums, struct err *err)
 
 static enum status hyper_step(struct run *r, struct err *err)
 {
-    int64_t started = clock_mono_ns();
+    int64_t started = clock_mono_ns(), traced = trace_begin(r->trace);
     double sums[HYPER_SUMS] = {0};
     freeze_weights(r, true);
     enum status st = hyper_gradient(r, sums, err);
@@ -194,6 +194,7 @@ static enum status hyper_step(struct run *r, struct err *err)
     r->state.hyper_steps++;
     st = soft_read_out(r, err);
     r->state.hyper_seconds += 1e-9 * (double)(clock_mono_ns() - started);
+    trace_end(r->trace, TRACE_HYPERNET, 0, r->state.hyper_steps, traced);
     return st;
 }
 
@@ -303,9 +304,11 @@ static enum status after_step(struct run *r, const struct phase_plan *plan,
 {
     const struct jobfile *job = r->job;
     if (r->state.frozen_at >= 0) {
+        int64_t traced = trace_begin(r->trace);
         if (job->method_align_step == ALIGN_PROXIMAL)
             align_pull(model_params(r->model), r->structure, step->lr, pull_strength(r, plan),
                        job->method_align_source == ALIGN_BOTH);
+        trace_end(r->trace, TRACE_PULL, 0, r->state.step, traced);
         return ST_OK;
     }
     int64_t done = r->state.step + 1;

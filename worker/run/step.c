@@ -3,6 +3,7 @@
  *
  * All ranks see the same sums, so all take the same decision: apply, skip (NaN or Inf), or stop.
  */
+#include "run/reduce.h"
 #include "run/run.h"
 
 #include <math.h>
@@ -33,8 +34,8 @@ static void add_losses(double *sums, const struct model_losses *l, double share)
 
 /* Forward and backward of one micro-batch. A loss that is NaN marks the step as bad; it is no
  * failure. */
-static enum status micro_batch(struct run *r, const struct batch *batch, loss_f loss, double *sums,
-                               struct err *err)
+static enum status micro_batch(struct run *r, const struct batch *batch, loss_f loss,
+                               const struct ctx_watch *watch, double *sums, struct err *err)
 {
     if (batch->B == 0)
         return ST_OK;
@@ -42,10 +43,16 @@ static enum status micro_batch(struct run *r, const struct batch *batch, loss_f 
                                    .record = true,
                                    .seed = (uint64_t)r->job->train_seed,
                                    .step = (uint64_t)r->state.total_step,
-                                   .sample0 = batch->sample0};
+                                   .sample0 = batch->sample0,
+                                   .watch = watch};
     struct model_losses l = {0};
+    int64_t begin = trace_begin(r->trace);
     ctx_begin(r->cx, &cfg);
-    ctx_backward(r->cx, loss(r->cx, r->model, batch, &l));
+    struct tensor *total = loss(r->cx, r->model, batch, &l);
+    trace_end(r->trace, TRACE_FORWARD, 0, r->state.step, begin);
+    begin = trace_begin(r->trace);
+    ctx_backward(r->cx, total);
+    trace_end(r->trace, TRACE_BACKWARD, 0, r->state.step, begin);
     struct err local;
     enum status st = ctx_finish(r->cx, &local);
     if (st == ST_NUMERIC) {
@@ -62,10 +69,14 @@ static enum status forward_backward(struct run *r, struct loader *loader, loss_f
                                     struct err *err)
 {
     params_zero_grads(model_params(r->model));
-    for (int64_t m = 0; m < loader_micros(loader); m++) {
+    reduce_begin(r->reduce);
+    for (int64_t m = 0, micros = loader_micros(loader); m < micros; m++) {
         const struct batch *batch;
+        int64_t begin = trace_begin(r->trace);
         TRY(loader_batch(loader, r->state.step, m, &batch, err));
-        TRY(micro_batch(r, batch, loss, sums, err));
+        trace_end(r->trace, TRACE_BATCH, 0, r->state.step, begin);
+        TRY(micro_batch(r, batch, loss, m + 1 == micros ? reduce_watch(r->reduce) : NULL, sums,
+                        err));
     }
     return ST_OK;
 }
@@ -105,15 +116,28 @@ static enum status apply(struct run *r, const struct phase_plan *plan,
     return ST_OK;
 }
 
+/* The gradient and the losses of the global batch. A rank that fails starts its sums all the same, or the others' would
+ * meet its agreement instead. */
+static enum status gradient(struct run *r, struct loader *loader, loss_f loss, double *sums,
+                            struct err *err)
+{
+    enum status st = forward_backward(r, loader, loss, sums, err);
+    reduce_start_rest(r->reduce);
+    reduce_finish(r->reduce);
+    int64_t begin = trace_begin(r->trace);
+    st = run_agree(r, st, err);
+    if (st == ST_OK)
+        r->comm->sum_double(r->comm, sums, SUMS);
+    trace_end(r->trace, TRACE_AGREE, 0, r->state.step, begin);
+    return st;
+}
+
 enum status weight_step(struct run *r, struct loader *loader, const struct phase_plan *plan,
                         const struct train_hooks *hooks, struct step_result *ret, struct err *err)
 {
     double sums[SUMS] = {[SUM_STOP] = run_stop_wanted(r)};
-    TRY(run_agree(r, forward_backward(r, loader, hooks->loss, sums, err), err));
-    struct params *p = model_params(r->model);
-    r->comm->sum_float(r->comm, params_grads(p), params_size(p));
-    r->comm->sum_double(r->comm, sums, SUMS);
-    double norm = grad_norm(r->backend, p);
+    TRY(gradient(r, loader, hooks->loss, sums, err));
+    double norm = grad_norm(r->backend, model_params(r->model));
     ret->losses = (struct model_losses){.total = sums[SUM_TOTAL],
                                         .ce = sums[SUM_CE],
                                         .bbox = sums[SUM_BBOX],
@@ -123,5 +147,8 @@ enum status weight_step(struct run *r, struct loader *loader, const struct phase
                                         .query_cosine = sums[SUM_COSINE]};
     ret->stop = sums[SUM_STOP] > 0;
     ret->skipped = sums[SUM_BAD] > 0 || !isfinite(norm);
-    return ret->skipped ? ST_OK : apply(r, plan, hooks, norm, ret->lr, err);
+    int64_t begin = trace_begin(r->trace);
+    enum status st = ret->skipped ? ST_OK : apply(r, plan, hooks, norm, ret->lr, err);
+    trace_end(r->trace, TRACE_OPTIMISER, 0, r->state.step, begin);
+    return st;
 }

@@ -1,4 +1,5 @@
 /* train.c - the loop around weight steps, the same for every stage that trains. */
+#include "run/reduce.h"
 #include "run/run.h"
 
 #include "base/clock.h"
@@ -48,12 +49,25 @@ static enum status guard_collapse(struct run *r, const struct step_result *step,
     return ST_OK;
 }
 
+/* What the sum over ranks costs a step, as a mean over this attempt's part of the phase. */
+static void report_cost(struct run *r)
+{
+    struct reduce_cost cost = reduce_cost(r->reduce);
+    if (r->comm->size < 2 || cost.steps == 0)
+        return;
+    double steps = (double)cost.steps;
+    run_metric(r, "comm.wire", cost.bytes / steps / (1 << 20), "MiB/step");
+    run_metric(r, "comm.inside_backward", 1e3 * cost.inside / steps, "ms/step");
+    run_metric(r, "comm.exposed", 1e3 * cost.wait / steps, "ms/step");
+}
+
 static enum status report_step(struct run *r, const struct phase_plan *plan,
                                const struct step_result *step, int *collapse_row, struct err *err)
 {
     if (r->state.step % r->job->train_log_every != 0 && r->state.step != plan->steps)
         return ST_OK;
     run_progress(r, plan, step->losses.total);
+    report_cost(r);
     if (r->state.stage == STAGE_WARMUP)
         return ST_OK;
     run_metric(r, "loss.ce", step->losses.ce, "");
@@ -75,13 +89,15 @@ static enum status stop_here(struct run *r, struct err *err)
 static enum status one_step(struct run *r, struct loader *loader, const struct phase_plan *plan,
                             const struct train_hooks *hooks, int *collapse_row, struct err *err)
 {
-    int64_t started = clock_mono_ns();
+    int64_t started = clock_mono_ns(), traced = trace_begin(r->trace);
     struct step_result step = {0};
     if (hooks->before)
         TRY(hooks->before(r, plan, err));
     TRY(weight_step(r, loader, plan, hooks, &step, err));
     if (hooks->after && !step.skipped)
         TRY(hooks->after(r, plan, &step, err));
+    trace_end(r->trace, TRACE_STEP, 0, r->state.step, traced);
+    TRY(timeline_step(r, err));
     r->state.step++;
     r->state.total_step++;
     run_time_step(r, 1e-9 * (double)(clock_mono_ns() - started));
@@ -95,6 +111,21 @@ static enum status one_step(struct run *r, struct loader *loader, const struct p
     return ST_OK;
 }
 
+/* What a stage's steps need beside its data. */
+static enum status open_steps(struct run *r, struct err *err)
+{
+    if (!r->opt)
+        TRY(run_fresh_optimiser(r, err));
+    return reduce_create(&r->reduce, r->comm, model_params(r->model),
+                         r->job->train_wire == WIRE_BF16, 0, r->trace, err);
+}
+
+static void close_steps(struct run *r)
+{
+    reduce_destroy(r->reduce);
+    r->reduce = NULL;
+}
+
 enum status train_stage(struct run *r, const struct train_hooks *hooks, struct err *err)
 {
     struct phase_plan plan = phase_plan_of(r->job, r->state.stage);
@@ -104,14 +135,18 @@ enum status train_stage(struct run *r, const struct train_hooks *hooks, struct e
     enum status st = corpus_loader(&loader, r->corpus, r->job, &r->shape, r->comm, plan.data,
                                    (uint32_t)r->state.stage,
                                    r->state.stage == STAGE_SEARCH ? LOADER_TRAIN : LOADER_ALL, err);
-    if (st == ST_OK && !r->opt)
-        st = run_fresh_optimiser(r, err);
+    if (st == ST_OK)
+        st = open_steps(r, err);
     st = run_agree(r, st, err);
     int collapse_row = 0;
+    timeline_phase(r);
     model_use_dense(r->model, plan.dense);
     while (st == ST_OK && r->state.step < plan.steps)
         st = one_step(r, loader, &plan, hooks, &collapse_row, err);
     model_use_dense(r->model, 0);
+    if (st == ST_OK)
+        st = timeline_write(r, err);
+    close_steps(r);
     loader_destroy(loader);
     return st;
 }

@@ -24,6 +24,16 @@
 struct backend;
 struct node;
 
+/* Who wants to know how far backward is (worker/run/reduce.h): told of the named tensors, which are the parameters.
+ * Before the first node, `will` comes once for each tensor that backward adds a gradient to; after the last node that does so,
+ * `final` comes once, also where the node was passed over. `node` comes after every node. After a failure nothing more comes. */
+struct ctx_watch {
+    void (*will)(void *arg, const struct tensor *t);
+    void (*final)(void *arg, const struct tensor *t);
+    void (*node)(void *arg);
+    void *arg;
+};
+
 struct ctx_config {
     bool train;      /* dropout is active */
     bool record;     /* the tape is recorded; false: forward only, less memory */
@@ -31,6 +41,7 @@ struct ctx_config {
     uint64_t step;   /* keys the random draws */
     int64_t sample0; /* global index (within the step) of the batch's first sample: dropout is keyed
                         by it, so the number of ranks changes nothing */
+    const struct ctx_watch *watch; /* borrowed for the step; NULL: nobody */
 };
 
 struct ctx; /* created once a run, reused every step */

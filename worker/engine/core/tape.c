@@ -117,6 +117,44 @@ static void run_node(struct ctx *cx, struct node *node)
         give_grad(cx, out);
 }
 
+/* ---- the watch ------------------------------------------------------------------------------- */
+
+/* The parameter behind input i; NULL where there is none or it wants no gradient. */
+static struct tensor *watched(const struct node *node, int i)
+{
+    struct tensor *t = node->in[i] ? root(node->in[i]) : NULL;
+    return t && t->name && t->grad ? t : NULL;
+}
+
+/* Marks every parameter with the node that is the last of backward to add to its gradient: the first that was recorded. */
+static void announce(struct ctx *cx, const struct ctx_watch *watch)
+{
+    for (const struct node *node = cx->last; node; node = node->before)
+        for (int i = 0; i < node->n; i++)
+            if (watched(node, i))
+                watched(node, i)->last_adds = NULL;
+    for (const struct node *node = cx->last; node; node = node->before)
+        for (int i = 0; i < node->n; i++) {
+            struct tensor *t = watched(node, i);
+            if (t && !t->last_adds)
+                watch->will(watch->arg, t);
+            if (t)
+                t->last_adds = node;
+        }
+}
+
+static void tell(const struct ctx_watch *watch, const struct node *node)
+{
+    for (int i = 0; i < node->n; i++) {
+        struct tensor *t = watched(node, i);
+        if (!t || t->last_adds != node)
+            continue;
+        t->last_adds = NULL;
+        watch->final(watch->arg, t);
+    }
+    watch->node(watch->arg);
+}
+
 /* Refuses a loss that is not a finite number, and starts from 1. False when there is nothing to do. */
 static bool start(struct ctx *cx, struct tensor *loss)
 {
@@ -144,6 +182,12 @@ void ctx_backward(struct ctx *cx, struct tensor *loss)
 {
     if (!ctx_ok(cx) || !start(cx, loss))
         return;
-    for (struct node *node = cx->last; node && ctx_ok(cx); node = node->before)
+    const struct ctx_watch *watch = cx->cfg.watch;
+    if (watch)
+        announce(cx, watch);
+    for (struct node *node = cx->last; node && ctx_ok(cx); node = node->before) {
         run_node(cx, node);
+        if (watch && ctx_ok(cx))
+            tell(watch, node);
+    }
 }

@@ -15,13 +15,16 @@
 
 #define TENSOR_DIMS 4
 
+struct node;
+
 struct tensor {
     real *data;
     real *grad;
     int dims;
     int64_t dim[TENSOR_DIMS];
-    const char *name;    /* of a parameter; NULL for activations; for messages */
-    struct tensor *base; /* of a view: the tensor whose memory it shows; else NULL */
+    const char *name;             /* of a parameter; NULL for activations; for messages */
+    struct tensor *base;          /* of a view: the tensor whose memory it shows; else NULL */
+    const struct node *last_adds; /* the tape's own, during a watched backward */
 };
 
 static inline int64_t tensor_size(const struct tensor *t)
