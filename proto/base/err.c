@@ -32,7 +32,7 @@ int status_exit_code(enum status st)
     return status_table[status_index(st)].exit_code;
 }
 
-enum status err_set(struct err *err, enum status code, const char *fmt, ...)
+enum status(err_set)(struct err *err, enum status code, const char *fmt, ...)
 {
     if (err) {
         /* The arguments may point into err->text itself: format aside, then copy. */
@@ -71,7 +71,7 @@ static enum status status_of_errno(int e)
     }
 }
 
-enum status err_errno(struct err *err, const char *fmt, ...)
+enum status(err_errno)(struct err *err, const char *fmt, ...)
 {
     int e = errno;
     char text[ERR_TEXT_MAX];
@@ -82,7 +82,7 @@ enum status err_errno(struct err *err, const char *fmt, ...)
     return err_set(err, status_of_errno(e), "%s: %s", text, strerror(e));
 }
 
-enum status err_prefix(struct err *err, const char *fmt, ...)
+enum status(err_prefix)(struct err *err, const char *fmt, ...)
 {
     if (!err)
         return ST_INTERNAL;

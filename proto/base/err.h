@@ -61,6 +61,13 @@ enum status err_errno(struct err *err, const char *fmt, ...) BASE_PRINTF(2, 3);
 /* Puts "prefix: " before the sentence that err already holds; returns its code. */
 enum status err_prefix(struct err *err, const char *fmt, ...) BASE_PRINTF(2, 3);
 
+/* The analyser does not follow variadic calls, and would believe that a failure may be ST_OK. */
+#ifdef __clang_analyzer__
+#define err_set(err, code, ...) (err_set((err), (code), __VA_ARGS__), (code))
+#define err_errno(...) (err_errno(__VA_ARGS__), ST_IO)
+#define err_prefix(...) (err_prefix(__VA_ARGS__), ST_IO)
+#endif
+
 /* Passes a failure on from a function that owns nothing yet. */
 #define TRY(call)                                                                                  \
     do {                                                                                           \

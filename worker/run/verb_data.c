@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,14 +80,17 @@ static enum status parse_int(int *ret, const char *name, const char *text, struc
 
 static enum status parse_objects(struct shaperef_config *cfg, const char *text, struct err *err)
 {
-    int low, high, used = 0;
-    if (sscanf(text, "%d-%d%n", &low, &high, &used) == 2 && !text[used]) {
-        cfg->objects_min = low;
-        cfg->objects_max = high;
-        return ST_OK;
+    char *end;
+    long low = strtol(text, &end, 10), high = low;
+    bool number = end != text;
+    if (number && *end == '-') {
+        const char *second = end + 1;
+        high = strtol(second, &end, 10);
+        number = end != second;
     }
-    if (sscanf(text, "%d%n", &low, &used) == 1 && !text[used]) {
-        cfg->objects_min = cfg->objects_max = low;
+    if (number && !*end && low >= 0 && high >= 0 && low <= INT_MAX && high <= INT_MAX) {
+        cfg->objects_min = (int)low;
+        cfg->objects_max = (int)high;
         return ST_OK;
     }
     return err_set(err, ST_INVALID, "--objects needs MIN-MAX, as in 3-6, got '%s'", text);
@@ -96,7 +101,7 @@ static enum status parse_weight(struct shaperef_config *cfg, const char *part, s
 {
     for (int f = 0; f < FAMILY_COUNT; f++) {
         size_t n = strlen(shaperef_family_name[f]);
-        if (strncmp(part, shaperef_family_name[f], n) || part[n] != '=')
+        if (strncmp(part, shaperef_family_name[f], n) != 0 || part[n] != '=')
             continue;
         char *end;
         double w = strtod(part + n + 1, &end);

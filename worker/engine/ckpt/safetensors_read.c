@@ -179,7 +179,7 @@ enum status safetensors_read(struct safetensors *file, const struct safetensor *
     if (first < 0 || n < 0 || first > t->size || n > t->size - first)
         return err_set(err, ST_INVALID, "%s: tensor '%s' has %lld elements, not [%lld, %lld)",
                        file->path, t->name, (long long)t->size, (long long)first,
-                       (long long)(first + n));
+                       (long long)first + n);
     size_t width = dtype_bytes(t->dtype);
     if (to == t->dtype)
         return read_at(file, out, (uint64_t)n * width, t->begin + (uint64_t)first * width, err);
@@ -204,7 +204,7 @@ enum status safetensors_load(struct safetensors *file, const char *name, enum dt
     if (!t)
         return err_set(err, ST_INVALID, "%s has no tensor '%s': it belongs to another model",
                        file->path, name);
-    if (t->dims != dims || (dims && memcmp(t->dim, dim, (size_t)dims * sizeof *dim))) {
+    if (t->dims != dims || (dims && memcmp(t->dim, dim, (size_t)dims * sizeof *dim) != 0)) {
         char have[160], want[160];
         print_shape(have, t->dims, t->dim);
         print_shape(want, dims, dim);

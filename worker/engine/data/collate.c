@@ -46,12 +46,12 @@ void collate_destroy(struct collate *c)
     free(c);
 }
 
-/* Grows an array to n items; contents are not kept. */
+/* Grows an array to n items, all zero; contents are not kept. */
 static bool grow(void *array, int64_t n, size_t item)
 {
     void **p = array;
     free(*p);
-    *p = malloc((size_t)(n ? n : 1) * item);
+    *p = calloc(n > 0 ? (size_t)n : 1, item);
     return *p != NULL;
 }
 

@@ -33,9 +33,6 @@ static int misplaced(struct parser *p)
         return parser_refuse(p, ST_INVALID,
                              "\"images\" and \"annotations\" must be lists of objects");
     case PLACE_IMAGE:
-        if (p->field == FIELD_OTHER)
-            return 1;
-        return parser_refuse(p, ST_INVALID, "a known key has a value of the wrong type");
     case PLACE_ANNOTATION:
         if (p->field == FIELD_OTHER)
             return 1;
@@ -250,7 +247,7 @@ static enum status syntax_error(struct parser *p, yajl_handle y, const unsigned 
         yajl_free_error(y, text);
     }
     return err_set(p->err, ST_CORRUPT, "%s is not valid JSON at byte %lld: %s", p->path,
-                   (long long)(p->consumed + (int64_t)yajl_get_bytes_consumed(y)), reason);
+                   (long long)p->consumed + (long long)yajl_get_bytes_consumed(y), reason);
 }
 
 static enum status feed(struct parser *p, yajl_handle y, const unsigned char *chunk, size_t len)

@@ -35,7 +35,7 @@ static struct taps *taps_create(int in, int out)
 {
     double scale = (double)in / out;
     int room = 2 * (int)ceil(fmax(scale, 1)) + 1;
-    struct taps *taps = malloc((size_t)out * (sizeof *taps + (size_t)room * sizeof(float)));
+    struct taps *taps = calloc((size_t)out, sizeof *taps + (size_t)room * sizeof(float));
     if (!taps)
         return NULL;
     float *weight = (float *)(taps + out);
@@ -46,6 +46,7 @@ static struct taps *taps_create(int in, int out)
 
 static uint8_t round_byte(float v)
 {
+    /* NOLINTNEXTLINE(bugprone-incorrect-roundings): v is not negative there */
     return v <= 0 ? 0 : v >= 255 ? 255 : (uint8_t)(v + 0.5f);
 }
 

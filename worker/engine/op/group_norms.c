@@ -122,7 +122,7 @@ struct tensor *op_group_norms(struct ctx *cx, const struct group_slice *slices, 
     struct tensor *loss = op_scalar(cx, wants);
     real *root = op_reals(cx, ngroups);
     struct norms_node *node = loss ? record(cx, loss, rect, n) : NULL;
-    if (!ctx_ok(cx))
+    if (!loss || !ctx_ok(cx))
         return NULL;
     if (node) {
         node->loss = loss, node->root = root;

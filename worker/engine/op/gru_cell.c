@@ -51,7 +51,7 @@ struct tensor *op_gru_cell(struct ctx *cx, struct tensor *x, struct tensor *h, s
     real *gate = op_reals(cx, 3 * D), *gi = op_reals(cx, 3 * D), *gh = op_reals(cx, 3 * D);
     real *dgh = y && y->grad ? op_reals(cx, 3 * D) : NULL;
     struct gru_node *n = OP_RECORD(cx, gru_node, backward, y, x, h, w_ih, w_hh, b_ih, b_hh);
-    if (!ctx_ok(cx))
+    if (!y || !ctx_ok(cx))
         return NULL;
     if (n) {
         n->y = y, n->x = x, n->h = h;

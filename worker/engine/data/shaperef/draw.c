@@ -116,7 +116,7 @@ static int measure(struct scene *s, int i, const uint8_t *owner)
 
 bool draw_boxes(struct scene *s, uint8_t *owner)
 {
-    int drawn[SHAPEREF_OBJECTS_MAX];
+    int drawn[SHAPEREF_OBJECTS_MAX] = {0};
     memset(owner, 0, (size_t)s->size * (size_t)s->size);
     for (int i = 0; i < s->n; i++)
         drawn[i] = claim_pixels(s, i, owner);
