@@ -1,4 +1,5 @@
 /* main.c - espalierd: command line, start, loop, end. */
+#include "backup.h"
 #include "base/log.h"
 #include "daemon.h"
 #include "job/jobs.h"
@@ -40,6 +41,12 @@ static int run(const struct options *options)
     return 0;
 }
 
+/* What is not the daemon itself. */
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} verbs[] = {{"config", config_command}, {"backup", backup_command}, {"restore", restore_command}};
+
 int main(int argc, char **argv)
 {
     struct options options;
@@ -48,8 +55,9 @@ int main(int argc, char **argv)
     log_init("espalierd", LOG_INFO);
     umask(077);
     notify_init();
-    if (argc > 1 && !strcmp(argv[1], "config"))
-        return config_command(argc - 1, argv + 1);
+    for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof *verbs; i++)
+        if (!strcmp(argv[1], verbs[i].name))
+            return verbs[i].run(argc - 1, argv + 1);
     if (options_parse(&options, argc, argv, &code, &err) != ST_OK)
         return fail("", &err);
     if (code >= 0)

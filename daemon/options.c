@@ -12,6 +12,8 @@
 static const char help_head[] =
     "usage: espalierd [options]\n"
     "       espalierd config show [--origin] | check | help [--markdown] | example [options]\n"
+    "       espalierd backup FILE [options]    copies the job store, also while the daemon runs\n"
+    "       espalierd restore FILE [options]   puts a copy back; the daemon must be stopped\n"
     "\n"
     "The coordinator: takes jobs over gRPC, queues them, starts and watches their ranks.\n"
     "\n"

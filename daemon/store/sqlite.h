@@ -69,7 +69,12 @@
                  "ON CONFLICT (job_id, phase) DO UPDATE SET seconds = excluded.seconds")           \
     X(PHASES, "SELECT phase, seconds FROM phase_times WHERE job_id = ?1 ORDER BY ordinal")         \
     X(PLACEMENT_SET, "INSERT OR REPLACE INTO placements (job_id, attempt, json) VALUES (?,?,?)")   \
-    X(PLACEMENT_LOAD, "SELECT json FROM placements WHERE job_id = ?1 AND attempt = ?2")
+    X(PLACEMENT_LOAD, "SELECT json FROM placements WHERE job_id = ?1 AND attempt = ?2")            \
+    X(STATE_COUNTS, "SELECT state, count(*) FROM jobs GROUP BY state")                             \
+    X(CURSOR_LAST, "SELECT max(cursor) FROM events")                                               \
+    X(CHANGE_NEXT, STORE_EVENT_SELECT " WHERE kind = 4 AND cursor > ?1 ORDER BY cursor LIMIT 1")   \
+    X(MARK_SET, "INSERT OR REPLACE INTO marks (name, cursor) VALUES (?,?)")                        \
+    X(MARK, "SELECT cursor FROM marks WHERE name = ?1")
 
 #define STORE_ATTEMPT_COLUMNS                                                                      \
     "a.token, a.started_ms, a.ended_ms, a.exit_code, a.signal, a.reason, a.reported, a.done, "     \

@@ -119,6 +119,20 @@ enum status store_event_newest(struct store *s, int64_t job_id, const char *seri
 int64_t store_event_last(struct store *s,
                          int64_t job_id); /* cursor of the job's newest; 0 = none or unreadable */
 
+/* As store_event_next(), but changes of state only. */
+enum status store_change_next(struct store *s, int64_t after, struct event *ret_event,
+                              struct err *err);
+enum status store_cursor_last(struct store *s, int64_t *ret_cursor, struct err *err); /* 0 = none */
+
+/* How far a reader of all events has come, kept under its name. ST_NOT_FOUND (err untouched): never set. */
+enum status store_mark_set(struct store *s, const char *name, int64_t cursor, struct err *err);
+enum status store_mark_load(struct store *s, const char *name, int64_t *ret_cursor,
+                            struct err *err);
+
+/* How many jobs stand in each state. */
+enum status store_count_states(struct store *s, int64_t ret_counts[JOB_STATE_COUNT],
+                               struct err *err);
+
 /* ---- what a worker left --------------------------------------------------------------------- */
 
 /* A new version unless it equals the newest one. *ret_version: the version that holds it; *ret_new.

@@ -116,6 +116,14 @@ enum status store_event_next(struct store *s, int64_t job_id, int64_t after,
     return one_event(s, q, ret_event, err);
 }
 
+enum status store_change_next(struct store *s, int64_t after, struct event *ret_event,
+                              struct err *err)
+{
+    sqlite3_stmt *q = store_use(s, SQL_CHANGE_NEXT);
+    sqlite3_bind_int64(q, 1, after);
+    return one_event(s, q, ret_event, err);
+}
+
 enum status store_event_newest(struct store *s, int64_t job_id, const char *series,
                                struct event *ret_event, struct err *err)
 {

@@ -39,7 +39,7 @@ enum status store_error(struct store *s, const char *doing, struct err *err)
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return err_set(err, ST_CORRUPT,
-                       "the job store %s is damaged (%s) while %s; docs/ops/run-the-daemon.md says "
+                       "the job store %s is damaged (%s) while %s; docs/ops/backup.md says "
                        "how to restore it",
                        s->path, why, doing);
     case SQLITE_NOMEM:

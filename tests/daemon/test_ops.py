@@ -2,7 +2,9 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
+import threading
 import unittest
 
 from bed import ESPALIERD, Case, Daemon, main
@@ -105,6 +107,75 @@ class Configuration(unittest.TestCase):
         ping = self.d.client.call("Ping")
         self.assertEqual((ping.cores, ping.memory_bytes), (2, 1000000 << 20))
         self.assertTrue(os.path.exists(os.path.join(self.d.home, "espalier.db")))  # relative to the file
+
+
+class Backup(Case):
+    def verb(self, verb, *arguments, home=None):
+        got = subprocess.run([ESPALIERD, verb, *arguments, "--home", home or self.d.home], capture_output=True, text=True,
+                             timeout=60)
+        return got.returncode, got.stdout, got.stderr
+
+    def test_drill(self):
+        """What docs/ops/backup.md says to do, after a disaster: jobs are submitted while the copy is made."""
+        copy = os.path.join(self.d.dir, "copy.db")
+        done = self.d.submit("steps=2 step_ms=1")
+        self.d.wait(done, "COMPLETED")
+        events = self.d.events(done)
+        sent, stop = [], threading.Event()
+
+        def submit():
+            while not stop.is_set():
+                sent.append(self.d.submit("steps=1", ranks=1, priority=1))
+
+        thread = threading.Thread(target=submit)
+        thread.start()
+        while len(sent) < 5:
+            pass
+        before = list(sent)
+        code, out, err = self.verb("backup", copy)
+        stop.set()
+        thread.join()
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("wrote %s: " % copy, out)
+        self.d.end(signal.SIGKILL)
+        last = max(int(name) for name in os.listdir(os.path.join(self.d.home, "jobs")))
+        with open(os.path.join(self.d.home, "espalier.db"), "r+b") as f:
+            f.write(b"\0" * 8192)
+        code, out, err = self.verb("restore", copy)
+        self.assertEqual((code, err), (0, ""))
+        self.d.start()
+        self.assertEqual([e.SerializeToString() for e in self.d.events(done)], [e.SerializeToString() for e in events])
+        for job in before:  # all that was acknowledged before the copy began
+            self.d.wait(job, "COMPLETED")
+        self.assertGreater(int(self.d.submit("steps=1")), last)  # no folder is used twice
+
+    def test_refused(self):
+        copy = os.path.join(self.d.dir, "copy.db")
+        self.assertEqual(self.verb("backup", copy)[0], 0)
+        code, out, err = self.verb("restore", copy)
+        self.assertEqual((code, out), (4, ""))
+        self.assertIn("another espalierd uses the home", err)
+        code, out, err = self.verb("backup", copy, home=self.d.dir + "/none")
+        self.assertEqual((code, out), (3, ""))
+        self.assertIn("espalier.db: No such file", err)
+        self.assertEqual(self.verb("backup")[0], 2)
+        self.assertEqual(self.verb("backup", copy, "x")[0], 2)
+        self.assertEqual(os.listdir(self.d.dir).count("none"), 0)
+
+    def test_a_store_of_the_first_schema(self):
+        self.d.end()
+        path = os.path.join(self.d.home, "espalier.db")
+        os.unlink(path)
+        store = sqlite3.connect(path)
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "stores", "schema_1.sql")) as f:
+            store.executescript(f.read())
+        store.close()
+        self.d.start()
+        self.assertEqual([self.d.state(j) for j in "124"], ["COMPLETED", "FAILED", "QUEUED"])
+        self.assertEqual(self.d.changes("2"), ["QUEUED", "SUBMITTED", "STARTING", "RUNNING", "REQUEUED", "SUBMITTED",
+                                              "STARTING", "RUNNING", "FAILED"])
+        self.c.call("Cancel", id="4")
+        self.assertEqual(self.d.state("4"), "CANCELLED")
 
 
 if __name__ == "__main__":

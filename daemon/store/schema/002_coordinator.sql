@@ -41,3 +41,10 @@ ALTER TABLE structures ADD COLUMN shared REAL NOT NULL DEFAULT -1;
 
 -- The structure that a job's search starts frozen on; '' = it searches one.
 ALTER TABLE submissions ADD COLUMN structure BLOB NOT NULL DEFAULT '';
+
+-- How far readers of all events have come: the webhook.
+CREATE TABLE marks (
+    name   TEXT PRIMARY KEY,
+    cursor INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX events_of_state ON events (cursor) WHERE kind = 4;  -- changes of state: what it looks for
