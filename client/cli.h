@@ -14,10 +14,11 @@
 #include <json-c/json.h>
 
 struct cli {
-    const char *server;     /* --server, or NULL */
-    char *target;           /* owned; the address in use once connected */
-    struct rpc_client *rpc; /* owned; NULL until cli_connect() */
-    struct term out, err;   /* stdout, stderr */
+    const char *server;          /* --server, or NULL */
+    const char *ca, *cert, *key; /* --ca, --cert, --key, or NULL */
+    char *target;                /* owned; the address in use once connected */
+    struct rpc_client *rpc;      /* owned; NULL until cli_connect() */
+    struct term out, err;        /* stdout, stderr */
     bool json;
 };
 

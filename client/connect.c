@@ -1,5 +1,5 @@
 /* connect.c - cli.h's second half: the daemon's address, and calls. */
-#include "client/cli.h"
+#include "client/access.h"
 
 #include "base/file.h"
 
@@ -30,7 +30,7 @@ static char *default_target(void)
     return target;
 }
 
-/* "/path" and "./path" are sockets too; anything else goes to the rpc library as it is. */
+/* "/path" and "./path" are sockets too; anything else is looked at by access_open(). */
 static char *given_target(const char *server)
 {
     char *target = NULL;
@@ -48,7 +48,7 @@ enum status cli_connect(struct cli *cli, struct err *err)
         cli->target = server && server[0] ? given_target(server) : default_target();
     if (!cli->target)
         return err_set(err, ST_NOMEM, "out of memory for the daemon's address");
-    return rpc_client_open(&cli->rpc, cli->target, err);
+    return access_open(cli, err);
 }
 
 void cli_disconnect(struct cli *cli)

@@ -7,7 +7,11 @@
 
 const struct option_row global_options[] = {
     {0, "server", "ADDR",
-     "the daemon: a socket's path, unix:/path or host:port; else $ESPALIER_SERVER"},
+     "the daemon: a socket's path, unix:/PATH or tls:HOST:PORT; else $ESPALIER_SERVER"},
+    {0, "ca", "FILE",
+     "whose certificates are trusted, for tls: (else $ESPALIER_CA_FILE, else the system's)"},
+    {0, "cert", "FILE", "own certificate, where the daemon wants one (else $ESPALIER_CERT_FILE)"},
+    {0, "key", "FILE", "and its key, mode 0600 (else $ESPALIER_KEY_FILE)"},
     {0, "color", "WHEN", "auto (default), always or never; NO_COLOR is honoured"},
     {'h', "help", NULL, "this help"},
     {0, "version", NULL, "the version"},

@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 static const struct command *const table[] = {
-    &command_submit, &command_plan, &command_jobs,    &command_show,       &command_watch,
-    &command_wait,   &command_logs, &command_cancel,  &command_structure,  &command_pull,
-    &command_data,   &command_ping, &command_version, &command_help_topic,
+    &command_submit, &command_plan, &command_jobs,   &command_show,      &command_watch,
+    &command_wait,   &command_logs, &command_cancel, &command_structure, &command_pull,
+    &command_data,   &command_ping, &command_token,  &command_version,   &command_help_topic,
 };
 
 const struct command *command_at(int i)
@@ -26,6 +26,14 @@ const struct command *command_find(const char *name)
     return NULL;
 }
 
+static bool takes_value(const char *option)
+{
+    for (const struct option_row *o = global_options; o->name; o++)
+        if (o->value && !strncmp(option, "--", 2) && !strcmp(option + 2, o->name))
+            return true;
+    return false;
+}
+
 /* Options before the command; *at ends on the command's name or argc. */
 static enum status leading_options(struct args *ret_args, int argc, char **argv, int *at,
                                    struct err *err)
@@ -33,8 +41,7 @@ static enum status leading_options(struct args *ret_args, int argc, char **argv,
     const struct option_row *const tables[] = {global_options, NULL};
     int end = 1;
     while (end < argc && argv[end][0] == '-' && argv[end][1]) {
-        bool value = !strchr(argv[end], '=') &&
-                     (!strcmp(argv[end], "--server") || !strcmp(argv[end], "--color"));
+        bool value = !strchr(argv[end], '=') && takes_value(argv[end]);
         end += value && end + 1 < argc ? 2 : 1;
     }
     *at = end;
@@ -46,6 +53,9 @@ static enum status apply_globals(struct cli *cli, const struct args *a, struct e
     static const char *const choices[] = {"auto", "always", "never"};
     const char *colour = args_value(a, "color", NULL);
     cli->server = args_value(a, "server", cli->server);
+    cli->ca = args_value(a, "ca", cli->ca);
+    cli->cert = args_value(a, "cert", cli->cert);
+    cli->key = args_value(a, "key", cli->key);
     if (!colour)
         return ST_OK;
     for (int i = 0; i < 3; i++)

@@ -7,6 +7,7 @@
 #include "job/jobs.h"
 #include "job/records.h"
 #include "loop.h"
+#include "service/access.h"
 #include "service/check.h"
 #include "service/service.h"
 #include "service/streams.h"
@@ -16,15 +17,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#define FILES_WANTED 16384
 #define GRACE_MS 500 /* for calls that are being answered when the daemon ends */
 
 /* ---- account and signals -------------------------------------------------------------------- */
 
+/* A connection is a descriptor, and thousands may be idle. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= FILES_WANTED)
+        return;
+    limit.rlim_cur = limit.rlim_max < FILES_WANTED ? limit.rlim_max : FILES_WANTED;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static enum status create_process(struct daemon *d, struct err *err)
 {
+    raise_file_limit();
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
@@ -163,11 +177,23 @@ static void destroy_inbox(struct daemon *d)
     inbox_destroy(d->inbox);
 }
 
+static enum status listen_all(struct daemon *d, struct err *err)
+{
+    const struct config *c = &d->options.config;
+    struct rpc_tls files = {c->tls_cert, c->tls_key, c->tls_client_ca[0] ? c->tls_client_ca : NULL};
+    if (c->n_listen > 1)
+        TRY(rpc_server_use_tls(d->server, &files, err));
+    for (int i = 0; i < c->n_listen; i++)
+        TRY(rpc_server_listen(d->server, c->listen[i], &d->ports[i], err));
+    return ST_OK;
+}
+
 static enum status create_server(struct daemon *d, struct err *err)
 {
     TRY(rpc_server_create(&d->server, err));
     TRY(service_register(d, err));
-    TRY(rpc_server_listen(d->server, d->options.listen, NULL, err));
+    rpc_server_guard(d->server, access_admit, d);
+    TRY(listen_all(d, err));
     return rpc_server_start(d->server, err);
 }
 
@@ -201,7 +227,7 @@ static const struct {
     {"store", create_store, destroy_store},       {"jobs", create_jobs, destroy_jobs},
     {"launcher", create_launch, destroy_launch},  {"inbox", create_inbox, destroy_inbox},
     {"streams", streams_create, destroy_streams}, {"checker", checker_create, checker_destroy},
-    {"server", create_server, destroy_server},
+    {"access", access_create, access_destroy},    {"server", create_server, destroy_server},
 };
 #define SUBSYSTEMS (sizeof subsystems / sizeof *subsystems)
 

@@ -24,6 +24,7 @@ struct checker;
 struct streams;
 struct jobs;
 struct answer;
+struct access;
 
 struct daemon {
     struct options options;
@@ -40,7 +41,10 @@ struct daemon {
     struct checker *checker; /* its thread parses job files */
     struct streams *streams; /* open Watch, Logs and Download calls */
     struct rpc_server *server;
+    int ports[16];         /* that were chosen, by the number of the address in config.listen */
+    struct access *access; /* tokens, and who calls how often */
 
+    const struct rpc_identity *caller;     /* of the request that is being served; NULL = none is */
     struct answer *answers, **answers_end; /* what this group will be told once durable */
     struct err group_err;                  /* code ST_OK: nothing in this group has failed */
     bool failing;          /* the last group failed: nothing is tried before the next tick */

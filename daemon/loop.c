@@ -160,6 +160,7 @@ static void loop_answers(struct daemon *d)
     d->answers_end = &d->answers;
     while (a) {
         struct answer *next = a->next;
+        d->caller = rpc_call_identity(a->call);
         if (d->group_err.code == ST_OK || (a->reads && !d->stale))
             a->send(d, a->call, a->arg);
         else
@@ -169,6 +170,7 @@ static void loop_answers(struct daemon *d)
         free(a);
         a = next;
     }
+    d->caller = NULL;
     d->group_err.code = ST_OK;
 }
 

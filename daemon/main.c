@@ -16,6 +16,17 @@ static int fail(const char *doing, const struct err *err)
     return status_exit_code(err->code);
 }
 
+/* On stdout, for people and for scripts that wait for the first line; the socket comes first. */
+static void print_addresses(const struct daemon *d)
+{
+    const struct config *c = &d->options.config;
+    printf("listening on %s\n", c->listen[0]);
+    for (int i = 1; i < c->n_listen; i++)
+        printf("listening on %.*s:%d\n", (int)(strrchr(c->listen[i], ':') - c->listen[i]),
+               c->listen[i], d->ports[i]);
+    fflush(stdout);
+}
+
 static int run(const struct options *options)
 {
     struct err err;
@@ -29,9 +40,7 @@ static int run(const struct options *options)
              d->launch->ops->name);
     if (load.running || load.waiting)
         log_info("found %u running and %u waiting jobs", load.running, load.waiting);
-    /* One line on stdout, for people and for scripts that wait for it. */
-    printf("listening on %s\n", options->listen);
-    fflush(stdout);
+    print_addresses(d);
     notify_send("READY=1");
     loop_run(d);
     notify_send("STOPPING=1");

@@ -91,16 +91,31 @@ static void fill(char **text, char *computed, bool *nomem)
     *nomem = *nomem || !computed;
 }
 
+static bool is_unix(const char *address)
+{
+    return strncmp(address, "unix:", 5) == 0;
+}
+
+/* The Unix socket comes first, and is there whether it is asked for or not: ranks report over it, and the first token
+ * is made over it. */
 static void fill_listen(struct config_source *s)
 {
     struct config *c = &s->config;
-    if (c->n_listen || s->nomem)
+    int at = 0;
+    while (at < c->n_listen && !is_unix(c->listen[at]))
+        at++;
+    char **list = s->nomem ? NULL : calloc((size_t)c->n_listen + 1, sizeof *list);
+    s->nomem = !list;
+    if (!list)
         return;
-    c->listen = calloc(1, sizeof *c->listen);
-    if (c->listen)
-        c->listen[0] = default_listen(c->home);
-    c->n_listen = c->listen != NULL;
-    s->nomem = !c->listen || !c->listen[0];
+    list[0] = at < c->n_listen ? c->listen[at] : default_listen(c->home);
+    s->nomem = !list[0];
+    for (int i = 0, n = 1; i < c->n_listen; i++)
+        if (i != at)
+            list[n++] = c->listen[i];
+    c->n_listen += at == c->n_listen;
+    free(c->listen);
+    c->listen = list;
 }
 
 static void fill_defaults(struct config_source *s)
@@ -116,6 +131,36 @@ static void fill_defaults(struct config_source *s)
         c->memory_mib = ((int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE)) >> 20;
 }
 
+static void check_address(struct config_source *s, const char *address, bool first)
+{
+    const char *host = strncmp(address, "tls:", 4) == 0 ? address + 4 : "";
+    const char *port = strrchr(host, ':');
+    if (is_unix(address) && address[5] != '/')
+        config_complain(s, CONFIG_listen, "takes unix:/ABSOLUTE/PATH, not '%.100s'", address);
+    else if (is_unix(address) && !first)
+        config_complain(s, CONFIG_listen, "takes one unix: address; '%.100s' is a second one",
+                        address);
+    else if (!is_unix(address) && (!port || port == host || !port[1]))
+        config_complain(s, CONFIG_listen,
+                        "takes unix:/PATH or tls:HOST:PORT, not '%.100s'; there is no listening on "
+                        "the network without TLS",
+                        address);
+}
+
+/* What must be said before the network is let in. */
+static void check_network(struct config_source *s)
+{
+    const struct config *c = &s->config;
+    if (!c->tls_cert[0])
+        config_complain(s, CONFIG_tls_cert, "is not set; a tls: address needs a certificate");
+    if (!c->tls_key[0])
+        config_complain(s, CONFIG_tls_key, "is not set; a tls: address needs a private key");
+    if (!c->n_roots)
+        config_complain(s, CONFIG_roots,
+                        "is not set; over the network every bearer of a token could have any file "
+                        "read that this account may read: name the folders that hold data");
+}
+
 /* What needs several keys, or more than a type. */
 static void check(struct config_source *s)
 {
@@ -123,11 +168,13 @@ static void check(struct config_source *s)
     if (c->stop_kill_s < c->stop_term_s)
         config_complain(s, CONFIG_stop_kill_s, "%g must not be below stop_term_s (%g)",
                         c->stop_kill_s, c->stop_term_s);
-    if (c->n_listen != 1 || strncmp(c->listen[0], "unix:/", 6) != 0)
-        config_complain(s, CONFIG_listen,
-                        "takes one unix:/ABSOLUTE/PATH, not '%.100s'; there is no listening on the "
-                        "network",
-                        c->listen[c->n_listen > 1]);
+    bool network = false;
+    for (int i = 0; i < c->n_listen; i++) {
+        check_address(s, c->listen[i], i == 0);
+        network |= strncmp(c->listen[i], "tls:", 4) == 0;
+    }
+    if (network)
+        check_network(s);
 }
 
 /* ---- the file --------------------------------------------------------------------------------- */

@@ -30,10 +30,12 @@ static void serve_checked(struct daemon *d, struct message *m)
     struct err err;
     struct rpc_call *call = c->call;
     enum status st;
+    d->caller = rpc_call_identity(call);
     if (d->stale)
         st = err_set(&err, ST_UNAVAILABLE, "the job store cannot be read now");
     else
         st = c->submit ? serve_submit(d, c, &err) : serve_validate(d, c, &err);
+    d->caller = NULL;
     if (st == ST_OK)
         return; /* it owes an answer, which frees the check */
     rpc_call_fail(call, st, err.text);

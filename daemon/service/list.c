@@ -1,5 +1,6 @@
 /* list.c - List: newest first, in pages. A page's token is the smallest id it showed. */
 #include "loop.h"
+#include "service/access.h"
 #include "service/service.h"
 
 #include <errno.h>
@@ -86,8 +87,8 @@ static void send_list(struct daemon *d, struct rpc_call *call, void *arg)
         rpc_call_fail(call, ST_NOMEM, "the daemon is out of memory");
         return;
     }
-    enum status st =
-        store_jobs_page(d->store, q->before, q->states, q->limit + 1, add_row, &page, &err);
+    enum status st = store_jobs_page(d->store, q->before, access_only_owner(d->caller), q->states,
+                                     q->limit + 1, add_row, &page, &err);
     if (st != ST_OK) {
         rpc_call_fail(call, st, err.text);
         free(page.rows);

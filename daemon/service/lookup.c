@@ -1,4 +1,5 @@
 /* lookup.c - finding the job that a request means. See service.h. */
+#include "service/access.h"
 #include "service/service.h"
 
 #include <errno.h>
@@ -8,7 +9,7 @@
 static enum status parse_id(struct daemon *d, const char *text, int64_t *ret_id, struct err *err)
 {
     if (strcmp(text, "last") == 0) {
-        if (store_job_newest(d->store, ret_id, err) == ST_OK)
+        if (store_job_newest(d->store, access_only_owner(d->caller), ret_id, err) == ST_OK)
             return ST_OK;
         return err->code == ST_NOT_FOUND
                    ? err_set(err, ST_NOT_FOUND, "there is no job yet; `espalier submit` makes one")
@@ -28,14 +29,15 @@ enum status lookup_job(struct daemon *d, const char *text, struct job *ret_job, 
     int64_t id = 0;
     TRY(parse_id(d, text, &id, err));
     const struct active *a = jobs_find(d->jobs, id);
-    if (a) {
+    enum status st = ST_OK;
+    if (a)
         *ret_job = a->job;
-        return ST_OK;
-    }
-    enum status st = store_job_load(d->store, id, ret_job, err);
+    else
+        st = store_job_load(d->store, id, ret_job, err);
     if (st == ST_NOT_FOUND)
         return err_set(err, st, "no job %lld; list them with `espalier jobs`", (long long)id);
-    return st;
+    TRY(st);
+    return access_check_job(d->caller, ret_job->id, ret_job->owner, err);
 }
 
 void wire_progress_load(struct daemon *d, int64_t job_id, struct wire_progress *ret_progress)

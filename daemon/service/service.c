@@ -2,9 +2,11 @@
 #include "service/service.h"
 
 #include "inbox.h"
+#include "service/access.h"
 #include "service/check.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef enum status (*serve_f)(struct daemon *d, struct rpc_call *call,
                                const ProtobufCMessage *request, struct err *err);
@@ -20,9 +22,11 @@ static void serve_incoming(struct daemon *d, struct message *m)
 {
     struct incoming *in = (struct incoming *)m;
     struct err err;
+    d->caller = rpc_call_identity(in->call);
     enum status st = d->stale ? err_set(&err, ST_UNAVAILABLE,
                                         "the job store cannot be read now; see the daemon's log")
                               : in->serve(d, in->call, in->request, &err);
+    d->caller = NULL;
     if (st != ST_OK)
         rpc_call_fail(in->call, st, err.text);
     free(in);
@@ -40,19 +44,24 @@ static void arrive(struct daemon *d, struct rpc_call *call, const ProtobufCMessa
     inbox_post(d->inbox, &in->message);
 }
 
-/* One row an RPC that the loop serves: name in the .proto, its handler, its request's type, unary or stream. */
+/* One row an RPC that the loop serves: name in the .proto, its handler, its request's type, unary or stream, and what a
+ * caller must be allowed to do (access.h). */
 #define JOB_SERVICE(X)                                                                             \
-    X(Get, get, GetRequest, RPC_UNARY)                                                             \
-    X(List, list, ListRequest, RPC_UNARY)                                                          \
-    X(Cancel, cancel, CancelRequest, RPC_UNARY)                                                    \
-    X(Watch, watch, WatchRequest, RPC_SERVER_STREAM)                                               \
-    X(Logs, logs, LogsRequest, RPC_SERVER_STREAM)                                                  \
-    X(GetStructure, get_structure, GetStructureRequest, RPC_UNARY)                                 \
-    X(Download, download, DownloadRequest, RPC_SERVER_STREAM)                                      \
-    X(Ping, ping, PingRequest, RPC_UNARY)
-#define REPORT_SERVICE(X) X(Report, report, ReportRequest, RPC_UNARY)
+    X(Get, get, GetRequest, RPC_UNARY, LOOK)                                                       \
+    X(List, list, ListRequest, RPC_UNARY, LOOK)                                                    \
+    X(Cancel, cancel, CancelRequest, RPC_UNARY, TOUCH)                                             \
+    X(Watch, watch, WatchRequest, RPC_SERVER_STREAM, LOOK)                                         \
+    X(Logs, logs, LogsRequest, RPC_SERVER_STREAM, LOOK)                                            \
+    X(GetStructure, get_structure, GetStructureRequest, RPC_UNARY, LOOK)                           \
+    X(Download, download, DownloadRequest, RPC_SERVER_STREAM, LOOK)                                \
+    X(Ping, ping, PingRequest, RPC_UNARY, LOOK)                                                    \
+    X(AddToken, add_token, AddTokenRequest, RPC_UNARY, RULE)                                       \
+    X(ListTokens, list_tokens, ListTokensRequest, RPC_UNARY, RULE)                                 \
+    X(RevokeToken, revoke_token, RevokeTokenRequest, RPC_UNARY, RULE)
+/* A worker has the token of its attempt, which report.c compares. */
+#define REPORT_SERVICE(X) X(Report, report, ReportRequest, RPC_UNARY, OPEN)
 
-#define ARRIVE(name, verb, type, kind)                                                             \
+#define ARRIVE(name, verb, type, kind, right)                                                      \
     static enum status typed_##verb(struct daemon *d, struct rpc_call *call,                       \
                                     const ProtobufCMessage *request, struct err *err)              \
     {                                                                                              \
@@ -76,12 +85,35 @@ static void arrive_validate(struct rpc_call *call, const ProtobufCMessage *reque
     checker_validate(user, call, (const V1(ValidateRequest) *)request);
 }
 
-#define ROW(name, verb, type, kind) {#name, kind, arrive_##verb},
+#define ROW(name, verb, type, kind, right) {#name, kind, arrive_##verb},
 static const struct rpc_method job_methods[] = {{"Submit", RPC_UNARY, arrive_submit},
                                                 {"Validate", RPC_UNARY, arrive_validate},
                                                 JOB_SERVICE(ROW)};
 static const struct rpc_method report_methods[] = {REPORT_SERVICE(ROW)};
 #undef ROW
+
+/* ---- who may call what ---------------------------------------------------------------------- */
+
+#define JOB "/espalier.v1.JobService/"
+#define REPORT "/espalier.v1.ReportService/"
+#define JOB_RIGHT(name, verb, type, kind, right) {JOB #name, RIGHT_##right},
+#define REPORT_RIGHT(name, verb, type, kind, right) {REPORT #name, RIGHT_##right},
+static const struct {
+    const char *method;
+    enum right right;
+} rights[] = {JOB_SERVICE(JOB_RIGHT) REPORT_SERVICE(REPORT_RIGHT){JOB "Submit", RIGHT_TOUCH},
+              {JOB "Validate", RIGHT_TOUCH},
+              {"/grpc.health.v1.Health/Check", RIGHT_OPEN}};
+#undef JOB_RIGHT
+#undef REPORT_RIGHT
+
+enum right service_right(const char *method)
+{
+    for (size_t i = 0; i < sizeof rights / sizeof *rights; i++)
+        if (strcmp(rights[i].method, method) == 0)
+            return rights[i].right;
+    return RIGHT_LOOK; /* reflection, the health stream, and what is no method at all */
+}
 
 enum status service_register(struct daemon *d, struct err *err)
 {

@@ -42,9 +42,17 @@ enum status serve_ping(struct daemon *d, struct rpc_call *call, const V1(PingReq
 enum status serve_report(struct daemon *d, struct rpc_call *call, const V1(ReportRequest) * request,
                          struct err *err);
 
+enum status serve_add_token(struct daemon *d, struct rpc_call *call,
+                            const V1(AddTokenRequest) * request, struct err *err);
+enum status serve_list_tokens(struct daemon *d, struct rpc_call *call,
+                              const V1(ListTokensRequest) * request, struct err *err);
+enum status serve_revoke_token(struct daemon *d, struct rpc_call *call,
+                               const V1(RevokeTokenRequest) * request, struct err *err);
+
 /* ---- shared by the handlers (lookup.c) -------------------------------------------------------- */
 
-/* "12" or "last". ST_INVALID for other text, ST_NOT_FOUND with what to do. The job itself may be over. */
+/* "12" or "last", the newest that d->caller may see. ST_INVALID for other text, ST_NOT_FOUND with what to do, ST_DENIED
+ * when it is somebody else's. The job itself may be over. */
 enum status lookup_job(struct daemon *d, const char *text, struct job *ret_job, struct err *err);
 
 /* Wire form of what the store knows. Strings are borrowed from job; the buffers of ids are the caller's. */

@@ -5,6 +5,7 @@
 #include "inbox.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct slot {
@@ -50,8 +51,22 @@ static void ready(struct rpc_call *call, void *user)
         inbox_post(slot->daemon->inbox, &slot->wake);
 }
 
+static int count_of(const struct daemon *d, const char *name)
+{
+    int n = 0;
+    for (int i = 0; i < STREAMS_MAX; i++) {
+        const struct stream *s = &d->streams->slot[i].stream;
+        n += s->kind && strcmp(rpc_call_identity(s->call)->name, name) == 0;
+    }
+    return n;
+}
+
 enum status streams_open(struct daemon *d, const struct stream *first, struct err *err)
 {
+    const char *name = rpc_call_identity(first->call)->name;
+    if (d->streams->open >= STREAMS_OF_ONE && count_of(d, name) >= STREAMS_OF_ONE)
+        return err_set(err, ST_LIMIT, "%s has %d streams open, which is all that one may have",
+                       name, STREAMS_OF_ONE);
     for (int i = 0; i < STREAMS_MAX; i++) {
         struct slot *slot = &d->streams->slot[i];
         if (slot->stream.kind)
@@ -120,7 +135,10 @@ static void step(struct daemon *d, struct slot *slot)
     }
     if (!s->due || !s->clear_to_send)
         return;
-    switch (s->kind->step(d, s, &err)) {
+    d->caller = rpc_call_identity(s->call);
+    enum stream_step outcome = s->kind->step(d, s, &err);
+    d->caller = NULL;
+    switch (outcome) {
     case STREAM_SENT:
         s->clear_to_send = false;
         break;
@@ -151,4 +169,13 @@ void streams_end_all(struct daemon *d, const char *text)
     for (int i = 0; d->streams->open && i < STREAMS_MAX; i++)
         if (d->streams->slot[i].stream.kind)
             close_slot(d, &d->streams->slot[i], ST_UNAVAILABLE, text);
+}
+
+void streams_end_of(struct daemon *d, const char *name, const char *text)
+{
+    for (int i = 0; d->streams->open && i < STREAMS_MAX; i++) {
+        const struct stream *s = &d->streams->slot[i].stream;
+        if (s->kind && strcmp(rpc_call_identity(s->call)->name, name) == 0)
+            close_slot(d, &d->streams->slot[i], ST_DENIED, text);
+    }
 }

@@ -19,6 +19,7 @@ struct daemon;
 struct stream;
 
 #define STREAMS_MAX 512
+#define STREAMS_OF_ONE 256 /* of one caller: the others' half */
 
 /* What the next step of a stream came to. */
 enum stream_step {
@@ -56,6 +57,8 @@ void streams_note_commit(struct daemon *d);
 void streams_tick(struct daemon *d);
 bool streams_want_tick(const struct daemon *d);
 void streams_pump(struct daemon *d);
+/* Ends those of a caller: he is not let in any more. */
+void streams_end_of(struct daemon *d, const char *name, const char *text);
 /* Ends every stream with a sentence: the daemon is about to stop. */
 void streams_end_all(struct daemon *d, const char *text);
 

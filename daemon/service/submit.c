@@ -5,6 +5,7 @@
 #include "job/placing.h"
 #include "job/text.h"
 #include "loop.h"
+#include "service/access.h"
 #include "service/check.h"
 #include "service/service.h"
 
@@ -62,7 +63,7 @@ static void fill_job(const struct daemon *d, const struct check *c, struct job *
                                    .gpus = f->resources_ranks * f->resources_gpus,
                                    .memory_bytes = f->resources_ranks * each};
     text_clean(job->name, sizeof job->name, f->name);
-    snprintf(job->owner, sizeof job->owner, "%s", d->owner);
+    snprintf(job->owner, sizeof job->owner, "%s", d->caller->name);
 }
 
 static struct json_object *overrides_json(const struct check *c)
@@ -92,8 +93,13 @@ static void digest_of(const struct submission *sub, char ret_hex[HASH_HEX_SIZE])
 static enum status find_repeated(struct daemon *d, const struct submission *sub, const char *digest,
                                  int64_t *ret_id, struct err *err)
 {
-    char known[HASH_HEX_SIZE];
+    char known[HASH_HEX_SIZE], owner[JOB_OWNER_MAX];
     TRY(store_job_by_request(d->store, sub->request_id, ret_id, known, err));
+    TRY(store_job_owner(d->store, *ret_id, owner, err));
+    if (access_check_job(d->caller, *ret_id, owner, NULL) != ST_OK)
+        return err_set(err, ST_EXISTS,
+                       "the request id %s was used by somebody else; choose a new one",
+                       sub->request_id);
     if (strcmp(known, digest) != 0)
         return err_set(
             err, ST_EXISTS,

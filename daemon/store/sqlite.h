@@ -33,11 +33,23 @@
                 "AND a.attempt > ?2 ORDER BY a.attempt")                                           \
     X(JOB_LOAD, STORE_JOB_SELECT " WHERE j.id = ?1")                                               \
     X(JOB_NEWEST, "SELECT max(id) FROM jobs")                                                      \
+    X(JOB_NEWEST_OF, "SELECT max(id) FROM jobs WHERE owner = ?1")                                  \
+    X(JOB_OWNER, "SELECT owner FROM jobs WHERE id = ?1")                                           \
     X(JOB_BY_REQUEST, "SELECT id, digest FROM jobs WHERE request_id = ?1")                         \
     X(SUBMISSION_LOAD, "SELECT job_file, folder, overrides FROM submissions WHERE job_id = ?1")    \
     X(JOBS_ACTIVE, STORE_JOB_SELECT " WHERE j.over = 0 ORDER BY j.id")                             \
     X(JOBS_PAGE, STORE_JOB_SELECT                                                                  \
       " WHERE j.id < ?1 AND (?2 = 0 OR (?2 >> j.state) & 1) ORDER BY j.id DESC LIMIT ?3")          \
+    X(JOBS_PAGE_OF, STORE_JOB_SELECT " WHERE j.id < ?1 AND (?2 = 0 OR (?2 >> j.state) & 1) "       \
+                                     "AND j.owner = ?4 ORDER BY j.id DESC LIMIT ?3")               \
+    X(TOKEN_ADD, "INSERT INTO tokens (name, role, sha256, created_ms, expires_ms, revoked_ms) "    \
+                 "VALUES (?1,?2,?3,?4,?5,?6)")                                                     \
+    X(TOKEN_IN_FORCE, STORE_TOKEN_SELECT " WHERE name = ?1 AND revoked_ms = 0")                    \
+    X(TOKEN_BY_HASH, STORE_TOKEN_SELECT " WHERE sha256 = ?1")                                      \
+    X(TOKEN_REVOKE, "UPDATE tokens SET revoked_ms = ?2 WHERE name = ?1 AND revoked_ms = 0")        \
+    X(TOKENS, STORE_TOKEN_SELECT " ORDER BY id DESC LIMIT ?1")                                     \
+    X(TOKENS_FORGET, "DELETE FROM tokens WHERE revoked_ms > 0 AND id <= "                          \
+                     "(SELECT max(id) - ?1 FROM tokens)")                                          \
     X(EVENT_ADD,                                                                                   \
       "INSERT INTO events (job_id, time_ms, kind, series, attempt, from_state, to_state, actor, "  \
       "reason, text, body) VALUES (?,?,?,?,?,?,?,?,?,?,?)")                                        \
@@ -87,6 +99,9 @@
     "j.not_before_ms, j.on_stall, j.stall_ms, j.stall_factor, j.resume_from, j.resume_since, "     \
     "j.attempt, " STORE_ATTEMPT_COLUMNS " "                                                        \
     "FROM jobs j LEFT JOIN attempts a ON a.job_id = j.id AND a.attempt = j.attempt"
+
+#define STORE_TOKEN_SELECT                                                                         \
+    "SELECT name, role, sha256, created_ms, expires_ms, revoked_ms FROM tokens"
 
 #define STORE_EVENT_SELECT                                                                         \
     "SELECT cursor, job_id, time_ms, kind, attempt, from_state, to_state, actor, reason, text, "   \

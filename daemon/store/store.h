@@ -55,8 +55,11 @@ enum status store_attempts(struct store *s, int64_t job_id, int after, store_att
                            void *user, struct err *err);
 /* With its newest attempt. ST_NOT_FOUND. */
 enum status store_job_load(struct store *s, int64_t id, struct job *ret_job, struct err *err);
-enum status store_job_newest(struct store *s, int64_t *ret_id,
-                             struct err *err); /* ST_NOT_FOUND: no job yet */
+/* Of an owner, or (NULL) of all. ST_NOT_FOUND: no job yet. */
+enum status store_job_newest(struct store *s, const char *owner, int64_t *ret_id, struct err *err);
+/* Only the owner; an event that is borrowed meanwhile stays valid. ST_NOT_FOUND. */
+enum status store_job_owner(struct store *s, int64_t id, char ret_owner[JOB_OWNER_MAX],
+                            struct err *err);
 /* ST_NOT_FOUND: a new request. */
 enum status store_job_by_request(struct store *s, const char *request_id, int64_t *ret_id,
                                  char ret_digest[65], struct err *err);
@@ -67,9 +70,10 @@ enum status store_submission_load(struct store *s, int64_t id, struct buf *job_f
 /* Return false to stop early. */
 typedef bool (*store_job_f)(const struct job *job, void *user);
 enum status store_jobs_active(struct store *s, store_job_f each, void *user, struct err *err);
-/* Ids below `before`, newest first, at most `limit`; states: bit mask by number, 0 = all. */
-enum status store_jobs_page(struct store *s, int64_t before, uint64_t states, int limit,
-                            store_job_f each, void *user, struct err *err);
+/* Ids below `before`, newest first, at most `limit`; of an owner or (NULL) of all; states: bit mask by number, 0 =
+ * all. */
+enum status store_jobs_page(struct store *s, int64_t before, const char *owner, uint64_t states,
+                            int limit, store_job_f each, void *user, struct err *err);
 
 /* Where the ranks of an attempt are: the text of placement_print(). */
 #define STORE_PLACEMENT_MAX (8u << 20)
@@ -164,5 +168,25 @@ enum status store_phase_set(struct store *s, int64_t job_id, const char *phase, 
 typedef bool (*store_phase_f)(const char *phase, double seconds, void *user);
 enum status store_phases(struct store *s, int64_t job_id, store_phase_f each, void *user,
                          struct err *err);
+
+/* ---- tokens: who may call over the network (store_tokens.c) ---------------------------------- */
+
+#define STORE_TOKENS_MAX 1000 /* in force; and so many that are revoked are remembered */
+
+struct token {
+    char name[JOB_OWNER_MAX];
+    int role;        /* number of job.proto's Role */
+    char sha256[65]; /* of the token's text */
+    int64_t created_ms, expires_ms, revoked_ms;
+};
+/* The very same again is no error: *ret_token is what was kept then. ST_EXISTS: the name has another one in force, or
+ * the hash is another's. ST_LIMIT. */
+enum status store_token_add(struct store *s, const struct token *token, struct token *ret_token,
+                            struct err *err);
+/* ST_NOT_FOUND: the name has none in force. */
+enum status store_token_revoke(struct store *s, const char *name, int64_t now_ms,
+                               struct token *ret_token, struct err *err);
+typedef bool (*store_token_f)(const struct token *token, void *user);
+enum status store_tokens(struct store *s, store_token_f each, void *user, struct err *err);
 
 #endif

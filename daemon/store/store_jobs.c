@@ -223,15 +223,31 @@ enum status store_job_load(struct store *s, int64_t id, struct job *ret_job, str
     return ST_OK;
 }
 
-enum status store_job_newest(struct store *s, int64_t *ret_id, struct err *err)
+enum status store_job_newest(struct store *s, const char *owner, int64_t *ret_id, struct err *err)
 {
-    sqlite3_stmt *q = store_use(s, SQL_JOB_NEWEST);
+    sqlite3_stmt *q = store_use(s, owner ? SQL_JOB_NEWEST_OF : SQL_JOB_NEWEST);
+    if (owner)
+        sqlite3_bind_text(q, 1, owner, -1, SQLITE_STATIC);
     TRY(store_row(s, q, "reading the newest job", err));
     int64_t id = sqlite3_column_int64(q, 0);
     sqlite3_reset(q);
     if (id == 0)
         return err_set(err, ST_NOT_FOUND, "there is no job yet");
     *ret_id = id;
+    return ST_OK;
+}
+
+enum status store_job_owner(struct store *s, int64_t id, char ret_owner[JOB_OWNER_MAX],
+                            struct err *err)
+{
+    sqlite3_stmt *q = store_use(s, SQL_JOB_OWNER);
+    sqlite3_bind_int64(q, 1, id);
+    enum status st = store_row(s, q, "reading a job's owner", err);
+    if (st == ST_NOT_FOUND)
+        return err_set(err, st, "no job %lld", (long long)id);
+    TRY(st);
+    snprintf(ret_owner, JOB_OWNER_MAX, "%s", store_text(q, 0));
+    sqlite3_reset(q);
     return ST_OK;
 }
 
@@ -294,10 +310,12 @@ enum status store_jobs_active(struct store *s, store_job_f each, void *user, str
     return each_job(s, store_use(s, SQL_JOBS_ACTIVE), each, user, err);
 }
 
-enum status store_jobs_page(struct store *s, int64_t before, uint64_t states, int limit,
-                            store_job_f each, void *user, struct err *err)
+enum status store_jobs_page(struct store *s, int64_t before, const char *owner, uint64_t states,
+                            int limit, store_job_f each, void *user, struct err *err)
 {
-    sqlite3_stmt *q = store_use(s, SQL_JOBS_PAGE);
+    sqlite3_stmt *q = store_use(s, owner ? SQL_JOBS_PAGE_OF : SQL_JOBS_PAGE);
+    if (owner)
+        sqlite3_bind_text(q, 4, owner, -1, SQLITE_STATIC);
     sqlite3_bind_int64(q, 1, before);
     sqlite3_bind_int64(q, 2, (int64_t)states);
     sqlite3_bind_int(q, 3, limit);

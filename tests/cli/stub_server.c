@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "espalier/v1/job.pb-c.h"
+#include "method_table.h"
 #include "rpc/rpc.h"
 #include "structure/shape.h"
 
@@ -364,6 +365,13 @@ static const struct rpc_method methods[] = {
     {"Ping", RPC_UNARY, ping},         {"Download", RPC_SERVER_STREAM, download},
 };
 
+static void other(struct rpc_call *call, const ProtobufCMessage *request, void *user)
+{
+    (void)request;
+    (void)user;
+    rpc_call_fail(call, ST_UNSUPPORTED, "the stub does not do this");
+}
+
 static void read_faults(int argc, char **argv)
 {
     const struct {
@@ -392,10 +400,11 @@ int main(int argc, char **argv)
     sigprocmask(SIG_BLOCK, &set, NULL);
     read_faults(argc, argv);
     make_file();
+    struct rpc_method all[METHODS_MAX];
+    const ProtobufCServiceDescriptor *service = &espalier__v1__job_service__descriptor;
+    size_t n = method_table(all, service, methods, sizeof methods / sizeof *methods, other);
     snprintf(address, sizeof address, "unix:%s", argc > 1 ? argv[1] : "");
-    if (rpc_server_create(&server, &err) ||
-        rpc_server_add(server, &espalier__v1__job_service__descriptor, methods,
-                       sizeof methods / sizeof *methods, NULL, &err) ||
+    if (rpc_server_create(&server, &err) || rpc_server_add(server, service, all, n, NULL, &err) ||
         rpc_server_listen(server, address, NULL, &err) || rpc_server_start(server, &err)) {
         fprintf(stderr, "stub_server: %s\n", err.text);
         return 1;

@@ -234,7 +234,7 @@ class Start(unittest.TestCase):
         self.refused(2, "--cores: expects a whole number", "--cores", "none")
         self.refused(2, "takes no argument 'x'", "x")
         self.refused(2, "expects one of mpirun", "--launcher", "ssh")
-        self.refused(2, "no listening on the network", *self.options(listen="127.0.0.1:0"))
+        self.refused(2, "no listening on the network without TLS", *self.options(listen="127.0.0.1:0"))
         self.refused(2, "the socket's path", *self.options(listen="unix:/" + "x" * 200))
 
     def test_two_daemons_do_not_share(self):

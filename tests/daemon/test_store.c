@@ -216,14 +216,14 @@ static void pages_are_newest_first(void **state)
         OK(store_job_save(bed->store, &job, &bed->err));
     }
     struct page p = {.n = 0};
-    OK(store_jobs_page(bed->store, INT64_MAX, 0, 3, page_one, &p, &bed->err));
+    OK(store_jobs_page(bed->store, INT64_MAX, NULL, 0, 3, page_one, &p, &bed->err));
     assert_int_equal(p.n, 3);
     assert_int_equal(p.ids[0], 7);
-    OK(store_jobs_page(bed->store, p.ids[2], 0, 10, page_one, &p, &bed->err));
+    OK(store_jobs_page(bed->store, p.ids[2], NULL, 0, 10, page_one, &p, &bed->err));
     assert_int_equal(p.n, 7);
     assert_int_equal(p.ids[6], 1);
     p.n = 0;
-    OK(store_jobs_page(bed->store, INT64_MAX, (uint64_t)1 << JOB_COMPLETED, 10, page_one, &p,
+    OK(store_jobs_page(bed->store, INT64_MAX, NULL, (uint64_t)1 << JOB_COMPLETED, 10, page_one, &p,
                        &bed->err));
     assert_int_equal(p.n, 3);
     p.n = 0;
@@ -578,6 +578,37 @@ static void a_kill_loses_nothing_committed(void **state)
     assert_int_equal(n, 1);
 }
 
+static bool token_one(const struct token *t, void *user)
+{
+    char *list = user;
+    size_t n = strlen(list);
+    return snprintf(list + n, 256 - n, "%s:%d:%s ", t->name, t->role,
+                    t->revoked_ms ? "revoked" : "in force") > 0;
+}
+
+static void a_name_has_one_token_in_force(void **state)
+{
+    struct bed *bed = *state;
+    struct token a = {.name = "anna", .role = 2, .created_ms = 5}, b = a, got;
+    memset(a.sha256, 'a', 64);
+    memset(b.sha256, 'b', 64);
+    OK(store_token_add(bed->store, &a, &got, &bed->err));
+    a.created_ms = 9; /* the answer was lost, the request comes again */
+    OK(store_token_add(bed->store, &a, &got, &bed->err));
+    assert_int_equal(got.created_ms, 5);
+    assert_int_equal(store_token_add(bed->store, &b, &got, &bed->err), ST_EXISTS);
+    assert_int_equal(store_token_revoke(bed->store, "bert", 7, &got, &bed->err), ST_NOT_FOUND);
+    OK(store_token_revoke(bed->store, "anna", 7, &got, &bed->err));
+    assert_int_equal(got.revoked_ms, 7);
+    assert_int_equal(store_token_revoke(bed->store, "anna", 8, &got, &bed->err), ST_NOT_FOUND);
+    assert_int_equal(store_token_add(bed->store, &a, &got, &bed->err), ST_EXISTS); /* for ever */
+    OK(store_token_add(bed->store, &b, &got, &bed->err));
+    OK(store_commit(bed->store, &bed->err));
+    char list[256] = "";
+    OK(store_tokens(bed->store, token_one, list, &bed->err));
+    assert_string_equal(list, "anna:2:in force anna:2:revoked ");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -593,6 +624,7 @@ int main(void)
         T(structures_are_versions),
         T(a_phase_ended_twice_has_the_later_time),
         T(replay_gives_the_snapshot),
+        T(a_name_has_one_token_in_force),
         T(a_newer_schema_is_refused),
         T(an_older_schema_is_brought_up_to_date),
         T(a_foreign_file_is_refused),

@@ -2,6 +2,7 @@
 #include "service.h"
 
 #include "espalier/v1/job.pb-c.h"
+#include "method_table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -173,24 +174,20 @@ enum status service_start_guarded(struct service *s, const char *address,
                                   const struct rpc_tls *files, rpc_guard_f guard, void *user,
                                   int *ret_port, struct err *err)
 {
-    static const struct rpc_method methods[] = {
+    static const struct rpc_method known[] = {
         {"Submit", RPC_UNARY, on_submit},
-        {"Validate", RPC_UNARY, on_other},
         {"Get", RPC_UNARY, on_get},
-        {"List", RPC_UNARY, on_other},
-        {"Cancel", RPC_UNARY, on_other},
         {"Watch", RPC_SERVER_STREAM, on_watch},
-        {"Logs", RPC_SERVER_STREAM, on_other},
-        {"GetStructure", RPC_UNARY, on_other},
-        {"Download", RPC_SERVER_STREAM, on_other},
         {"Ping", RPC_UNARY, on_ping},
     };
+    const ProtobufCServiceDescriptor *type = &espalier__v1__job_service__descriptor;
+    struct rpc_method all[METHODS_MAX];
+    size_t n = method_table(all, type, known, sizeof known / sizeof *known, on_other);
     memset(s, 0, sizeof *s);
     pthread_mutex_init(&s->lock, NULL);
     struct rpc_server *server;
     TRY(rpc_server_create(&server, err));
-    enum status st = rpc_server_add(server, &espalier__v1__job_service__descriptor, methods,
-                                    sizeof methods / sizeof methods[0], s, err);
+    enum status st = rpc_server_add(server, type, all, n, s, err);
     rpc_server_guard(server, guard, user);
     if (st == ST_OK && files)
         st = rpc_server_use_tls(server, files, err);

@@ -48,3 +48,18 @@ CREATE TABLE marks (
     cursor INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX events_of_state ON events (cursor) WHERE kind = 4;  -- changes of state: what it looks for
+
+-- Who may call over the network. A token itself is nowhere: 256 random bits cannot be guessed from their hash.
+CREATE TABLE tokens (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    name       TEXT NOT NULL,
+    role       INTEGER NOT NULL,                       -- the numbers of job.proto
+    sha256     TEXT NOT NULL UNIQUE,
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,                       -- 0 = never
+    revoked_ms INTEGER NOT NULL                        -- 0 = in force
+);
+CREATE UNIQUE INDEX tokens_in_force ON tokens (name) WHERE revoked_ms = 0;
+
+-- People list their own jobs.
+CREATE INDEX jobs_by_owner ON jobs (owner, id);
