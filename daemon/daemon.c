@@ -6,6 +6,7 @@
 #include "inbox.h"
 #include "job/jobs.h"
 #include "job/records.h"
+#include "launch/hosts.h"
 #include "loop.h"
 #include "service/access.h"
 #include "service/check.h"
@@ -68,16 +69,41 @@ static void destroy_process(struct daemon *d)
 
 /* ---- nodes ---------------------------------------------------------------------------------- */
 
+#define NOT_COUNTED ((int64_t)1 << 50) /* bytes; 1024 nodes of it still have a sum */
+
+static void configured_node(struct node *to, const struct config_node *from)
+{
+    snprintf(to->host, sizeof to->host, "%s", from->host);
+    to->has = (struct resources){from->cores, from->gpus,
+                                 from->memory_mib ? from->memory_mib << 20 : NOT_COUNTED};
+    to->local = host_is_here(from->host);
+}
+
+static void this_node(struct node *to, const struct resources *has)
+{
+    if (gethostname(to->host, sizeof to->host - 1) != 0)
+        snprintf(to->host, sizeof to->host, "localhost");
+    to->has = *has;
+    to->local = true;
+}
+
 static enum status create_nodes(struct daemon *d, struct err *err)
 {
-    struct node *node = calloc(1, sizeof *node);
-    if (!node)
+    const struct config *c = &d->options.config;
+    int n = c->n_nodes > 0 ? c->n_nodes : 1;
+    d->nodes.list = calloc((size_t)n, sizeof *d->nodes.list);
+    if (!d->nodes.list)
         return err_set(err, ST_NOMEM, "out of memory for the nodes");
-    if (gethostname(node->host, sizeof node->host - 1) != 0)
-        snprintf(node->host, sizeof node->host, "localhost");
-    node->has = d->options.node;
-    node->local = true;
-    d->nodes = (struct nodes){1, node};
+    this_node(d->nodes.list, &d->options.node);
+    for (int i = 0; i < c->n_nodes; i++) {
+        if (nodes_find(&d->nodes, c->nodes[i].host) >= 0)
+            return err_set(err, ST_INVALID, "nodes: %s is there twice", c->nodes[i].host);
+        d->nodes.list[i] = (struct node){0};
+        configured_node(&d->nodes.list[i], &c->nodes[i]);
+        d->nodes.n = i + 1;
+    }
+    d->nodes.n = n;
+    d->options.node = nodes_sum(&d->nodes);
     return ST_OK;
 }
 
@@ -156,7 +182,10 @@ static enum status create_launch(struct daemon *d, struct err *err)
         return launch_fake_create(&d->launch, d->clock, take_fake, d, err);
     struct mpirun_options options = {.mpirun = d->options.mpirun,
                                      .worker = d->options.worker,
-                                     .launcher = d->options.launcher_path};
+                                     .launcher = d->options.launcher_path,
+                                     .agent = d->options.config.remote_shell,
+                                     .extra = d->options.config.mpirun_arguments,
+                                     .n_extra = d->options.config.n_mpirun_arguments};
     return launch_mpirun_create(&d->launch, &options, err);
 }
 

@@ -1,10 +1,12 @@
 /* main.c - espalier-worker: a rank of a job, or one of the offline verbs. */
 #include "base/log.h"
+#include "run/bind.h"
 #include "run/run.h"
 #include "run/verbs.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage[] =
     "usage: espalier-worker VERB ...\n"
@@ -58,6 +60,15 @@ static int finish(struct run *r, struct comm *comm, enum status st, const struct
     return status_exit_code(st);
 }
 
+static void log_binding(const struct binding *b)
+{
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    if (b->placed)
+        log_info("rank %d on %s: %s%s, %s%s", b->rank, host, b->pinned ? "cores " : "not bound, ",
+                 b->pinned ? b->cores : b->unbound, b->gpus[0] ? "GPUs " : "no GPU", b->gpus);
+}
+
 static int verb_run(int argc, char **argv)
 {
     struct err err = {0};
@@ -70,10 +81,13 @@ static int verb_run(int argc, char **argv)
         return status_exit_code(ST_INVALID);
     }
     const char *dir = argv[2], *trace_path = traced ? argv[4] : NULL;
-    if (comm_mpi_open(&comm, &argc, &argv, &err) != ST_OK) {
+    struct binding binding;
+    if (rank_bind(dir, &binding, &err) != ST_OK ||
+        comm_mpi_open(&comm, &argc, &argv, &err) != ST_OK) {
         log_error("%s", err.text);
         return status_exit_code(ST_UNAVAILABLE);
     }
+    log_binding(&binding);
     run_catch_sigterm();
     enum status st = job_folder_open(&folder, dir, &err);
     if (st != ST_OK) {

@@ -62,6 +62,7 @@ static enum status write_attempt(struct daemon *d, const struct job *job, const 
     struct json_object *ranks = placement_json(d, job);
     if (ranks)
         json_object_object_add(obj, "ranks", ranks);
+    json_object_object_add(obj, "pin", json_object_new_boolean(d->options.config.pin_cores));
     const char *text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_NOSLASHESCAPE);
     enum status st = text ? write_in(dir, "attempt.json", text, strlen(text), err)
                           : err_set(err, ST_NOMEM, "out of memory for attempt.json");

@@ -79,12 +79,16 @@ struct launch {
     const struct launch_ops *ops; /* first member of every implementation */
 };
 
-/* mpirun on this host, under a small process that outlives the daemon. Strings are copied. */
+/* mpirun, on the nodes of the placement, under a small process that outlives the daemon. Strings are copied. */
 struct mpirun_options {
     const char *mpirun;   /* path or name */
     const char *worker;   /* path of espalier-worker */
     const char *launcher; /* path of espalier-launcher */
+    const char *agent;    /* how other nodes are reached: a command like ssh; NULL = ssh */
+    char **extra; /* more arguments of mpirun, at most MPIRUN_EXTRA_MAX; borrowed for its life */
+    int n_extra;
 };
+#define MPIRUN_EXTRA_MAX 64
 enum status launch_mpirun_create(struct launch **ret_launch, const struct mpirun_options *options,
                                  struct err *err);
 

@@ -10,11 +10,13 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "launch/hosts.h"
 #include "launch/record.h"
 #include "launch/shm.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +26,9 @@
 
 static const int deaf_to[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
 #define DEAF_COUNT (sizeof deaf_to / sizeof *deaf_to)
+
+#define CLEAR_TRIES 3
+#define CLEAR_PAUSE_S 10
 
 static void set_signals(void (*handler)(int))
 {
@@ -98,12 +103,29 @@ static void point_to_shm(const struct launcher_record *me)
         setenv(SHM_VARIABLE, path, 1);
 }
 
+/* Ranks on other nodes end by themselves once mpirun is gone. The next attempt starts after the record of this one, so
+ * first they are made sure of; a node that does not answer is not waited for for ever: the fence keeps what may
+ * be left there from writing. */
+static void clear_nodes(char **argv, const char *dir)
+{
+    struct reach reach = reach_of(argv);
+    char self[PATH_MAX] = "";
+    struct err err;
+    if (!reach.hostfile || readlink("/proc/self/exe", self, sizeof self - 1) < 0)
+        return;
+    for (int i = 0; i < CLEAR_TRIES && reap_there(&reach, self, dir, &err) != ST_OK; i++) {
+        log_error("%s", err.text);
+        sleep(i + 1 < CLEAR_TRIES ? CLEAR_PAUSE_S : 0);
+    }
+}
+
 static enum status run_attempt(const char *dir, char **argv, char **env, struct err *err)
 {
     struct launcher_record me = {.pid = getpid(), .start_time = proc_start_time(getpid())};
     TRY(proc_boot_id(me.boot_id, err));
     TRY(record_write_launcher(dir, &me, err));
-    point_to_shm(&me);
+    if (!reach_of(argv).hostfile) /* other nodes have no such folder */
+        point_to_shm(&me);
     struct exit_record record = {0};
     int why = 0;
     struct err start_err;
@@ -114,6 +136,8 @@ static enum status run_attempt(const char *dir, char **argv, char **env, struct 
         if (record_write_launcher(dir, &me, err) != ST_OK)
             log_error("%s", err->text);
         wait_child(me.child, &record);
+        if (record.exit_code != 0)
+            clear_nodes(argv, dir);
         if (why)
             snprintf(record.refused, sizeof record.refused, "cannot run %.150s: %s", argv[0],
                      strerror(why));
@@ -153,9 +177,35 @@ static enum status run(const char *dir, struct err *err)
     return st;
 }
 
+/* --reap: on another node, on behalf of reap_there(). --clear: for a daemon that found an attempt gone whose launcher
+ * did not live to ask the other nodes; the file "clear" says that it was done. */
+static int clear_up(const char *how, const char *dir)
+{
+    char **argv = NULL, **env = NULL, self[PATH_MAX] = "", path[PATH_MAX];
+    struct err err;
+    if (strcmp(how, "--reap") == 0)
+        return reap_here(dir) ? 0 : status_exit_code(ST_TIMEOUT);
+    enum status st = record_read_command(dir, &argv, &env, &err);
+    if (st == ST_OK) {
+        struct reach reach = reach_of(argv);
+        snprintf(path, sizeof path, "%s/clear", dir);
+        if (reach.hostfile && readlink("/proc/self/exe", self, sizeof self - 1) > 0)
+            st = reap_there(&reach, self, dir, &err);
+        if (st == ST_OK)
+            st = file_write_atomic(path, "", 0, 0600, &err);
+    }
+    record_free_list(argv);
+    record_free_list(env);
+    if (st != ST_OK)
+        log_error("%s", err.text);
+    return status_exit_code(st);
+}
+
 int main(int argc, char **argv)
 {
     log_init("espalier-launcher", LOG_INFO);
+    if (argc == 3 && (strcmp(argv[1], "--reap") == 0 || strcmp(argv[1], "--clear") == 0))
+        return clear_up(argv[1], argv[2]);
     if (argc != 2) {
         fprintf(stderr, "usage: espalier-launcher ATTEMPT_DIR\n"
                         "Started by espalierd; runs ATTEMPT_DIR/command.json and leaves "

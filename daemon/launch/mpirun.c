@@ -1,4 +1,4 @@
-/* mpirun.c - attempts as `mpirun` on this host. See launch.h.
+/* mpirun.c - attempts as `mpirun`, started on this host, on this and other nodes. See launch.h.
  *
  * Between daemon and mpirun stands espalier-launcher, one process an attempt, which outlives the
  * daemon. The truth is in the attempt's folder (record.h); what is kept here is only which
@@ -6,6 +6,7 @@
  */
 #include "launch/launch.h"
 
+#include "launch/hosts.h"
 #include "launch/record.h"
 #include "launch/shm.h"
 
@@ -22,6 +23,9 @@
 #include <unistd.h>
 
 #define WATCHED_MAX 1024
+#define ARGV_MAX (MPIRUN_EXTRA_MAX + 40)
+#define ATTEMPT_PATH_MAX 1100
+#define CLEAR_EVERY_NS ((int64_t)10 * 1000000000)
 #define TO_REAP (-1)
 
 /* A launcher process that is watched. */
@@ -37,9 +41,13 @@ struct watched {
 
 struct launch_mpirun {
     struct launch base;
-    char *mpirun, *worker, *launcher; /* owned */
+    char *mpirun, *worker, *launcher, *agent; /* owned */
+    char **extra;                             /* borrowed: more arguments of mpirun */
+    int n_extra;
     int epoll;
     struct watched watched[WATCHED_MAX];
+    pid_t clearing; /* asks other nodes what is left of an attempt; one at a time; 0 = none */
+    int64_t clear_after_ns; /* not again before */
 };
 
 static struct launch_mpirun *self_of(struct launch *l)
@@ -107,22 +115,88 @@ static void settle(struct watched *w)
 
 /* ---- start ---------------------------------------------------------------------------------- */
 
+/* What mpirun is told beside the worker: room for all of it, and the texts that it points at. */
+struct mpirun_line {
+    const char *argv[ARGV_MAX], *env[8];
+    int n, n_env;
+    char ranks[16], omp[48], blas[48], attempt[ATTEMPT_PATH_MAX], hostfile[ATTEMPT_PATH_MAX];
+};
+
+static void add(struct mpirun_line *c, const char *word)
+{
+    if (c->n + 1 < ARGV_MAX)
+        c->argv[c->n++] = word;
+}
+
+static void add_env(struct mpirun_line *c, const char *setting)
+{
+    c->env[c->n_env++] = setting;
+}
+
+/* The queue has counted the cores and the worker binds itself to them; mpirun must do neither again. */
+static void add_ranks(struct mpirun_line *c, const struct launch_mpirun *m,
+                      const struct launch_spec *spec)
+{
+    snprintf(c->ranks, sizeof c->ranks, "%d", spec->ranks);
+    add(c, m->mpirun);
+    add(c, "-n");
+    add(c, c->ranks);
+    add(c, "--bind-to");
+    add(c, "none");
+    add(c, "--oversubscribe");
+    for (int i = 0; i < m->n_extra && i < MPIRUN_EXTRA_MAX; i++)
+        add(c, m->extra[i]);
+}
+
+static void add_environment(struct mpirun_line *c, const struct launch_spec *spec)
+{
+    snprintf(c->omp, sizeof c->omp, "OMP_NUM_THREADS=%d", spec->threads);
+    snprintf(c->blas, sizeof c->blas, "OPENBLAS_NUM_THREADS=%d", spec->threads);
+    snprintf(c->attempt, sizeof c->attempt, HOSTS_ATTEMPT_VARIABLE "=%s", spec->attempt_dir);
+    add_env(c, c->omp);
+    add_env(c, c->blas);
+    add_env(c, c->attempt);
+    if (geteuid() == 0) {
+        add_env(c, "OMPI_ALLOW_RUN_AS_ROOT=1");
+        add_env(c, "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1");
+    }
+}
+
+/* Only these variables: what else the daemon has in its environment is of this host. */
+static enum status add_hosts(struct mpirun_line *c, const struct launch_mpirun *m,
+                             const struct launch_spec *spec, struct err *err)
+{
+    static const char *const passed[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+                                         HOSTS_ATTEMPT_VARIABLE};
+    snprintf(c->hostfile, sizeof c->hostfile, "%s/hosts", spec->attempt_dir);
+    TRY(hosts_write(c->hostfile, spec, err));
+    add(c, "--hostfile");
+    add(c, c->hostfile);
+    add(c, "--map-by");
+    add(c, "slot");
+    add(c, "--mca");
+    add(c, "plm_rsh_agent");
+    add(c, m->agent);
+    for (size_t i = 0; i < sizeof passed / sizeof *passed; i++) {
+        add(c, "-x");
+        add(c, passed[i]);
+    }
+    return ST_OK;
+}
+
 static enum status write_command(struct launch_mpirun *m, const struct launch_spec *spec,
                                  struct err *err)
 {
-    char ranks[16], omp[48], blas[48];
-    snprintf(ranks, sizeof ranks, "%d", spec->ranks);
-    snprintf(omp, sizeof omp, "OMP_NUM_THREADS=%d", spec->threads);
-    snprintf(blas, sizeof blas, "OPENBLAS_NUM_THREADS=%d", spec->threads);
-    /* The queue has counted the cores; mpirun must neither count nor bind them again. */
-    const char *argv[] = {m->mpirun, "-n",  ranks,       "--bind-to",   "none", "--oversubscribe",
-                          m->worker, "run", "--job-dir", spec->job_dir, NULL};
-    const char *env[] = {omp, blas, NULL, NULL, NULL};
-    if (geteuid() == 0) {
-        env[2] = "OMPI_ALLOW_RUN_AS_ROOT=1";
-        env[3] = "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1";
-    }
-    return record_write_command(spec->attempt_dir, argv, env, err);
+    struct mpirun_line c = {0};
+    add_ranks(&c, m, spec);
+    add_environment(&c, spec);
+    if (hosts_are_needed(spec))
+        TRY(add_hosts(&c, m, spec, err));
+    add(&c, m->worker);
+    add(&c, "run");
+    add(&c, "--job-dir");
+    add(&c, spec->job_dir);
+    return record_write_command(spec->attempt_dir, c.argv, c.env, err);
 }
 
 extern char **environ;
@@ -141,9 +215,11 @@ static int add_actions(posix_spawn_file_actions_t *actions, const struct launch_
     return e ? e : posix_spawn_file_actions_addchdir_np(actions, spec->job_dir);
 }
 
-static int spawn_launcher(const char *launcher, const struct launch_spec *spec, pid_t *ret_pid)
+static int spawn_launcher(const char *launcher, const char *how, const struct launch_spec *spec,
+                          pid_t *ret_pid)
 {
-    char *argv[] = {(char *)launcher, (char *)spec->attempt_dir, NULL};
+    char *argv[] = {(char *)launcher, (char *)(how ? how : spec->attempt_dir),
+                    (char *)(how ? spec->attempt_dir : NULL), NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
     sigset_t none, all;
@@ -172,7 +248,7 @@ static enum status mpirun_start(struct launch *l, const struct launch_spec *spec
         return ST_OK; /* it is on its way, or was */
     TRY(write_command(m, spec, err));
     pid_t pid = 0;
-    errno = spawn_launcher(m->launcher, spec, &pid);
+    errno = spawn_launcher(m->launcher, NULL, spec, &pid);
     if (errno)
         return err_errno(err, "cannot start %s", m->launcher);
     watch(m, spec, pid, true);
@@ -235,6 +311,24 @@ static enum evidence_kind launcher_evidence(const struct launcher_record *r)
     return proc_session_count(r->pid, r->pid) > 0 ? EVIDENCE_ALIVE : EVIDENCE_VANISHED;
 }
 
+/* mpirun and its launcher are gone here. What they started elsewhere ends by itself, but that must be known before
+ * the attempt counts as ended. */
+static bool nodes_are_clear(struct launch_mpirun *m, const struct launch_spec *spec)
+{
+    char path[ATTEMPT_PATH_MAX];
+    snprintf(path, sizeof path, "%s/clear", spec->attempt_dir);
+    if (access(path, F_OK) == 0)
+        return true;
+    if (m->clearing && waitpid(m->clearing, NULL, WNOHANG) == m->clearing)
+        m->clearing = 0;
+    if (m->clearing == 0 && clock_mono_ns() >= m->clear_after_ns) {
+        m->clear_after_ns = clock_mono_ns() + CLEAR_EVERY_NS;
+        if (spawn_launcher(m->launcher, "--clear", spec, &m->clearing) != 0)
+            m->clearing = 0;
+    }
+    return false;
+}
+
 static void mpirun_poll(struct launch *l, const struct launch_spec *spec, struct evidence *ret_ev)
 {
     struct launch_mpirun *m = self_of(l);
@@ -257,6 +351,12 @@ static void mpirun_poll(struct launch *l, const struct launch_spec *spec, struct
         snprintf(ret_ev->text, sizeof ret_ev->text, "%.250s", err.text);
     if (ret_ev->kind == EVIDENCE_ALIVE && !w)
         watch(m, spec, record.pid, false);
+    if ((ret_ev->kind == EVIDENCE_VANISHED || ret_ev->kind == EVIDENCE_HOST_RESTARTED) &&
+        hosts_are_needed(spec) && !nodes_are_clear(m, spec)) {
+        *ret_ev = (struct evidence){.kind = EVIDENCE_UNKNOWN};
+        snprintf(ret_ev->text, sizeof ret_ev->text,
+                 "mpirun is gone; the other nodes are asked whether ranks are left there");
+    }
     /* The record may have been written between the two looks. */
     if (ret_ev->kind == EVIDENCE_VANISHED && !exit_evidence(spec, ret_ev))
         shm_remove(&record);
@@ -313,6 +413,7 @@ static void mpirun_destroy(struct launch *l)
     free(m->mpirun);
     free(m->worker);
     free(m->launcher);
+    free(m->agent);
     free(m);
 }
 
@@ -337,11 +438,14 @@ enum status launch_mpirun_create(struct launch **ret_launch, const struct mpirun
     m->mpirun = strdup(options->mpirun);
     m->worker = strdup(options->worker);
     m->launcher = strdup(options->launcher);
+    m->agent = strdup(options->agent ? options->agent : "ssh");
+    m->extra = options->extra;
+    m->n_extra = options->n_extra;
     m->epoll = epoll_create1(EPOLL_CLOEXEC);
     enum status st = ST_OK;
     if (m->epoll < 0)
         st = err_errno(err, "cannot watch processes");
-    else if (!m->mpirun || !m->worker || !m->launcher)
+    else if (!m->mpirun || !m->worker || !m->launcher || !m->agent)
         st = err_set(err, ST_NOMEM, "out of memory for the launcher");
     if (st == ST_OK)
         *ret_launch = &m->base;

@@ -41,7 +41,8 @@ static void restart(struct bed *bed)
 {
     launch_destroy(bed->launch);
     bed->launch = NULL;
-    struct mpirun_options options = {bed->mpirun, TRIVIAL_WORKER, bed->launcher};
+    struct mpirun_options options = {
+        .mpirun = bed->mpirun, .worker = TRIVIAL_WORKER, .launcher = bed->launcher};
     enum status st = bed->fake
                          ? launch_fake_create(&bed->launch, clock_system(), hear, bed, &bed->err)
                          : launch_mpirun_create(&bed->launch, &options, &bed->err);

@@ -1,7 +1,7 @@
 /* trivial_worker.c - stands in for espalier-worker under a real mpirun: does what DIR/behave says.
  *
  * Words of behave: "say TEXT" prints it; "sleep MS"; "deaf" ignores SIGTERM; "exit N"; "signal N" raises it;
- * "count FILE" appends a byte to DIR/FILE. Each rank does all of them in order.
+ * "count FILE" appends a byte to DIR/FILE; "env NAME" prints the rank and that variable. Each rank does all of them in order.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -33,6 +33,10 @@ static void do_word(const char *dir, const char *word, const char *value)
         append_byte(dir, value);
     } else if (strcmp(word, "signal") == 0) {
         raise(atoi(value));
+    } else if (strcmp(word, "env") == 0) {
+        const char *rank = getenv("OMPI_COMM_WORLD_RANK"), *text = getenv(value);
+        printf("rank %s %s=%s\n", rank ? rank : "?", value, text ? text : "");
+        fflush(stdout);
     } else if (strcmp(word, "exit") == 0) {
         exit(atoi(value));
     }

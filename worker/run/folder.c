@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SMALL_FILE_MAX (1u << 20)
+#define SMALL_FILE_MAX (16u << 20)
 #define OVERRIDES_MAX 256
 
 char *job_folder_path(const struct job_folder *f, const char *name)
