@@ -74,6 +74,9 @@ try:
     assert "0" not in bits(job, "m") and "1" in bits(job, "s")
     job, _ = whole_job(case, "block-only", ("method.cross_msa", "false"), ("method.cross_ffn", "false"), search=20)
     assert [s["site"] for s in structure(job)["sites"] if "s" in s] == ["text.1.msa"]
+    job, _ = whole_job(case, "block-ffn", ("method.cross_msa", "false"), ("method.cross_ffn", "false"), ("method.block_msa", "false"),
+                       ("method.block_ffn", "true"), search=20)
+    assert [s["site"] for s in structure(job)["sites"] if "s" in s] == ["text.1.ffn"]
     job, _ = whole_job(case, "single", ("method.block_size", 1), ("method.cross_ffn", "false"), search=20)
     assert [s["site"] for s in structure(job)["sites"] if "s" in s] == ["text.0.msa", "text.1.msa"]
 
@@ -86,6 +89,7 @@ try:
         "width": [("method.hyper_width", 32)], "gru": [("method.hyper_gru", 16)], "warm": [("method.warm", 0.5)],
         "holdout": [("data.holdout", 0.4)], "gamma_start": [("method.gamma_start", 1)], "gamma_end": [("method.gamma_end", 50)],
         "gamma_ramp": [("method.gamma_ramp", 1)], "bias": [("method.bias", 2)], "data": [("phases.search.data", "both")],
+        "dense": [("phases.search.dense", 0.5)],
     }
     plain = {}
     for name, overrides in {"plain": [], **variants}.items():
