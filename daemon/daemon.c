@@ -8,10 +8,12 @@
 #include "job/records.h"
 #include "launch/hosts.h"
 #include "loop.h"
+#include "metrics/metrics.h"
 #include "service/access.h"
 #include "service/check.h"
 #include "service/service.h"
 #include "service/streams.h"
+#include "webhook/webhook.h"
 
 #include <pwd.h>
 #include <signal.h>
@@ -251,12 +253,21 @@ static const struct {
     enum status (*create)(struct daemon *d, struct err *err);
     void (*destroy)(struct daemon *d); /* accepts what a failed create left */
 } subsystems[] = {
-    {"process", create_process, destroy_process}, {"home", home_lock, home_unlock},
-    {"socket", home_lock_socket, home_unlock},    {"nodes", create_nodes, destroy_nodes},
-    {"store", create_store, destroy_store},       {"jobs", create_jobs, destroy_jobs},
-    {"launcher", create_launch, destroy_launch},  {"inbox", create_inbox, destroy_inbox},
-    {"streams", streams_create, destroy_streams}, {"checker", checker_create, checker_destroy},
-    {"access", access_create, access_destroy},    {"server", create_server, destroy_server},
+    {"process", create_process, destroy_process},
+    {"home", home_lock, home_unlock},
+    {"socket", home_lock_socket, home_unlock},
+    {"nodes", create_nodes, destroy_nodes},
+    {"store", create_store, destroy_store},
+    {"jobs", create_jobs, destroy_jobs},
+    {"launcher", create_launch, destroy_launch},
+    {"inbox", create_inbox, destroy_inbox},
+    {"streams", streams_create, destroy_streams},
+    {"checker", checker_create, checker_destroy},
+    {"access", access_create, access_destroy},
+    {"metrics", metrics_create, metrics_destroy},
+    {"webhook", webhook_create, webhook_destroy},
+    {"server", create_server, destroy_server},
+    {"webhook's thread", webhook_start, webhook_stop},
 };
 #define SUBSYSTEMS (sizeof subsystems / sizeof *subsystems)
 

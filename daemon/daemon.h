@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "job/job.h"
 #include "launch/launch.h"
+#include "metrics/page.h"
 #include "options.h"
 #include "rpc/rpc.h"
 #include "store/store.h"
@@ -24,6 +25,8 @@ struct checker;
 struct streams;
 struct jobs;
 struct answer;
+struct metrics;
+struct webhook;
 struct access;
 
 struct daemon {
@@ -41,6 +44,9 @@ struct daemon {
     struct checker *checker; /* its thread parses job files */
     struct streams *streams; /* open Watch, Logs and Download calls */
     struct rpc_server *server;
+    struct metrics *metrics; /* the page; NULL = none */
+    struct webhook *webhook; /* NULL = none */
+    struct meters meters;
     int ports[16];         /* that were chosen, by the number of the address in config.listen */
     struct access *access; /* tokens, and who calls how often */
 

@@ -9,7 +9,9 @@
 #include "job/change.h"
 #include "job/jobs.h"
 #include "job/placing.h"
+#include "metrics/metrics.h"
 #include "service/streams.h"
+#include "webhook/webhook.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -80,7 +82,7 @@ static void loop_wait(struct daemon *d)
     struct pollfd fds[] = {{.fd = inbox_fd(d->inbox), .events = POLLIN},
                            {.fd = d->launch->ops->wake_fd(d->launch), .events = POLLIN},
                            {.fd = d->signals, .events = POLLIN}};
-    if (poll(fds, 3, wait_ms(d)) < 0 && errno != EINTR)
+    if (poll(fds, 3, metrics_wait_ms(d, wait_ms(d))) < 0 && errno != EINTR)
         log_error("poll failed: errno %d", errno);
     if (fds[1].revents)
         d->next_tick_ms = 0; /* an attempt ended: look at once */
@@ -113,6 +115,7 @@ static void group_undo(struct daemon *d)
         d->complained_ms = now;
     }
     store_rollback(d->store);
+    metrics_recount(d);
     d->stale = jobs_reload(d->jobs, d->store, &d->nodes, &err) != ST_OK;
     if (d->stale)
         log_error("%s", err.text);
@@ -145,12 +148,17 @@ static void loop_commit(struct daemon *d)
 {
     bool wrote = store_is_writing(d->store);
     struct err err;
+    int64_t began = clock_mono_ns();
     if (d->group_err.code == ST_OK && store_commit(d->store, &err) != ST_OK)
         group_fail(d, &err);
+    if (wrote)
+        meters_commit(&d->meters, clock_mono_ns() - began, d->group_err.code != ST_OK);
     if (d->group_err.code != ST_OK)
         group_undo(d);
-    else if (wrote)
+    else if (wrote) {
         streams_note_commit(d);
+        webhook_note_commit(d);
+    }
 }
 
 static void loop_answers(struct daemon *d)
@@ -196,6 +204,8 @@ static void loop_pass(struct daemon *d)
     loop_commit(d);
     loop_answers(d);
     streams_pump(d);
+    webhook_pass(d);
+    metrics_pass(d);
     loop_effects(d);
 }
 

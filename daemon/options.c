@@ -2,6 +2,8 @@
 #include "options.h"
 
 #include "base/file.h"
+#include "metrics/metrics.h"
+#include "webhook/webhook.h"
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -165,6 +167,11 @@ static void check_network(struct config_source *s)
 static void check(struct config_source *s)
 {
     const struct config *c = &s->config;
+    struct err err;
+    if (c->metrics_listen[0] && metrics_check_address(c->metrics_listen, &err) != ST_OK)
+        config_complain(s, CONFIG_metrics_listen, "%s", err.text);
+    if (webhook_check(c, &err) != ST_OK)
+        config_complain(s, CONFIG_webhook_url, "%s", err.text);
     if (c->stop_kill_s < c->stop_term_s)
         config_complain(s, CONFIG_stop_kill_s, "%g must not be below stop_term_s (%g)",
                         c->stop_kill_s, c->stop_term_s);

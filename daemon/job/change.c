@@ -3,6 +3,7 @@
 
 #include "daemon.h"
 #include "job/text.h"
+#include "metrics/metrics.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -73,7 +74,9 @@ static enum status append_change(struct daemon *d, const struct job *job,
                       .actor = change->actor,
                       .reason = job_reason_name(job->reason),
                       .text = job->text};
-    return store_event_append(d->store, &e, err);
+    TRY(store_event_append(d->store, &e, err));
+    metrics_note_change(d, edge->from, edge->to);
+    return ST_OK;
 }
 
 enum status job_apply(struct daemon *d, struct active *a, enum job_event event,

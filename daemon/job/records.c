@@ -77,6 +77,10 @@ static enum status take_progress(struct daemon *d, struct active *a, const Espal
 {
     if (a->job.state == JOB_STALLED)
         TRY(job_apply(d, a, ON_STEP, &(struct change){.actor = "worker"}, err));
+    const Espalier__V1__Progress *p = r->progress;
+    a->progress.step_seconds = p->step_seconds;
+    a->progress.params_kept = p->params_kept;
+    a->progress.done = p->total_steps ? (double)p->total_step / (double)p->total_steps : 0;
     r->progress->time_ms = r->progress->time_ms ? r->progress->time_ms : r->time_ms;
     return append(d, a, r, EVENT_PROGRESS, "", &r->progress->base, err);
 }
@@ -210,6 +214,7 @@ enum status records_take(struct daemon *d, struct active *a, Espalier__V1__Recor
                          size_t n, struct err *err)
 {
     uint64_t before = a->job.attempt.reported;
+    d->meters.reports++;
     enum status st = ST_OK;
     for (size_t i = 0; st == ST_OK && i < n; i++) {
         if (records[i]->number <= a->job.attempt.reported)
@@ -218,6 +223,7 @@ enum status records_take(struct daemon *d, struct active *a, Espalier__V1__Recor
         if (st == ST_OK)
             st = take_one(d, a, records[i], err);
         a->job.attempt.reported = records[i]->number;
+        d->meters.records++;
     }
     if (st == ST_OK && a->job.attempt.reported != before)
         st = store_attempt_save(d->store, &a->job, err);

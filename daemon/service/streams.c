@@ -164,6 +164,11 @@ void streams_pump(struct daemon *d)
             step(d, &d->streams->slot[i]);
 }
 
+int streams_open_count(const struct daemon *d)
+{
+    return d->streams ? d->streams->open : 0;
+}
+
 void streams_end_all(struct daemon *d, const char *text)
 {
     for (int i = 0; d->streams->open && i < STREAMS_MAX; i++)

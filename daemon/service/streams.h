@@ -57,6 +57,7 @@ void streams_note_commit(struct daemon *d);
 void streams_tick(struct daemon *d);
 bool streams_want_tick(const struct daemon *d);
 void streams_pump(struct daemon *d);
+int streams_open_count(const struct daemon *d);
 /* Ends those of a caller: he is not let in any more. */
 void streams_end_of(struct daemon *d, const char *name, const char *text);
 /* Ends every stream with a sentence: the daemon is about to stop. */

@@ -1,13 +1,20 @@
 """What an administrator relies on: notification of systemd, configuration, metrics, webhook, backup."""
+import hashlib
+import hmac
+import http.server
+import json
 import os
 import signal
 import socket
 import sqlite3
 import subprocess
 import threading
+import time
 import unittest
+import urllib.error
+import urllib.request
 
-from bed import ESPALIERD, Case, Daemon, main
+from bed import ESPALIERD, Case, Daemon, J, R, main
 
 
 class Notify(unittest.TestCase):
@@ -176,6 +183,263 @@ class Backup(Case):
                                               "STARTING", "RUNNING", "FAILED"])
         self.c.call("Cancel", id="4")
         self.assertEqual(self.d.state("4"), "CANCELLED")
+
+
+class Metrics(Case):
+    OPTIONS = ("--metrics-listen", "127.0.0.1:0")
+
+    def url(self):
+        for line in reversed(self.d.said().splitlines()):
+            if "metrics on " in line:
+                return line.split("metrics on ")[1]
+        raise AssertionError(self.d.said())
+
+    def page(self):
+        with urllib.request.urlopen(self.url(), timeout=20) as got:
+            self.assertTrue(got.headers["Content-Type"].startswith("text/plain; version=0.0.4"))
+            text = got.read().decode()
+        values, typed, seen = {}, set(), set()
+        for line in text.splitlines():  # as Prometheus reads it
+            if line.startswith("# TYPE "):
+                name = line.split()[2]
+                self.assertNotIn(name, typed)
+                typed.add(name)
+            elif not line.startswith("# HELP "):
+                name, value = line.rsplit(" ", 1)
+                self.assertNotIn(name, values)
+                values[name] = float(value)
+                seen.add(name)
+                base = name.split("{")[0]
+                self.assertTrue(base in typed or base.rsplit("_", 1)[0] in typed, name)
+        return values
+
+    def until(self, name, value):
+        deadline = time.monotonic() + 20
+        while self.page().get(name) != value:
+            self.assertLess(time.monotonic(), deadline, self.page())
+            time.sleep(0.05)
+        return self.page()
+
+    def test_numbers(self):
+        self.d.wait(self.d.submit("steps=3 step_ms=1"), "COMPLETED")
+        self.d.wait(self.d.submit("steps=3 step_ms=1 exit=3 die_at=1 die_attempts=9"), "FAILED")
+        got = self.until('espalier_jobs{state="FAILED"}', 1)
+        self.assertEqual(got['espalier_jobs{state="COMPLETED"}'], 1)
+        self.assertEqual(got['espalier_jobs{state="QUEUED"}'], 0)
+        self.assertEqual((got["espalier_cores"], got["espalier_cores_free"]), (2, 2))
+        self.assertGreaterEqual(got["espalier_report_records_total"], 4)
+        self.assertGreater(got["espalier_commit_seconds_count"], 5)
+        self.assertEqual(got['espalier_commit_seconds_bucket{le="+Inf"}'], got["espalier_commit_seconds_count"])
+        self.assertEqual(got["espalier_events_total"], max(e.cursor for e in self.d.events()))
+        before = {k: v for k, v in got.items() if k.startswith("espalier_jobs{")}
+        self.d.restart()
+        after = {k: v for k, v in self.page().items() if k.startswith("espalier_jobs{")}
+        self.assertEqual(after, before)  # counted in the store, not since the start
+
+    def test_a_running_job(self):
+        job = self.d.submit("steps=1000 step_ms=1000000 report=0", ranks=2)
+        self.d.wait(job, "STARTING", "RUNNING")
+        store = self.d.database()
+        token, = store.execute("SELECT token FROM attempts").fetchone()
+        store.close()
+        report = R.Record(number=1, progress=J.Progress(phase="search", total_step=5, total_steps=20, step_seconds=.25,
+                                                        params_kept=.625))
+        self.c.report(job_id=job, attempt=1, token=token, records=[report])
+        got = self.until('espalier_job_step_seconds{job="%s"}' % job, .25)
+        self.assertEqual(got['espalier_job_params_kept{job="%s"}' % job], .625)
+        self.assertEqual(got['espalier_job_progress{job="%s"}' % job], .25)
+        self.assertEqual((got["espalier_cores_free"], got["espalier_jobs_placed"]), (0, 1))
+        self.c.call("Cancel", id=job)
+        self.assertNotIn('espalier_job_step_seconds{job="%s"}' % job, self.until("espalier_cores_free", 2))
+
+    def test_what_is_no_page(self):
+        for path, method, code in (("/", "GET", 404), ("/metrics", "POST", 405)):
+            with self.assertRaises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(urllib.request.Request(self.url().replace("/metrics", path), method=method))
+            self.assertEqual(caught.exception.code, code)
+            caught.exception.close()
+        host, port = self.url()[7:].split("/")[0].split(":")
+        with socket.create_connection((host, int(port))) as s:
+            s.sendall(b"\xff\x00" * 5000)
+        idle = [socket.create_connection((host, int(port))) for _ in range(12)]
+        self.assertIn("espalier_build_info", str(self.page()))
+        for s in idle:
+            s.close()
+
+    def test_loopback_only(self):
+        for address, said in (("0.0.0.0:9470", "loopback only"), ("9470", "expects ADDRESS:PORT"),
+                              ("127.0.0.1:x", "expects"), ("127.0.0.1:70000", "expects"), ("[::]:1", "loopback only")):
+            got = subprocess.run([ESPALIERD, "--metrics-listen", address], capture_output=True, text=True, timeout=20)
+            self.assertEqual(got.returncode, 2)
+            self.assertIn(said, got.stderr)
+        host = self.url()[7:].split("/")[0]
+        other = Daemon("--metrics-listen", host)
+        got = subprocess.run(other.argv(), capture_output=True, text=True, timeout=20)
+        other.remove()
+        self.assertEqual(got.returncode, 11, got.stderr)
+        self.assertIn("cannot serve metrics on " + host, got.stderr)
+
+
+class Receiver:
+    """An HTTP server that checks signatures and answers as the test says."""
+    SECRET = b"a secret of the tests, 0123456789"
+
+    def __init__(self, port=0):
+        self.got, self.refused, self.codes = [], [], []
+        self.hang = threading.Event()
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                receiver.take(self)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.url = "http://127.0.0.1:%d/hook" % self.server.server_port
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
+        self.thread.start()
+
+    def take(self, request):
+        body = request.rfile.read(int(request.headers["Content-Length"]))
+        parts = dict(p.split("=", 1) for p in request.headers["Espalier-Signature"].split(","))
+        sum_ = hmac.new(self.SECRET, parts["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
+        code = self.codes.pop(0) if self.codes else 200
+        if abs(int(parts["t"]) - time.time()) > 60 or not hmac.compare_digest(sum_, parts["v1"]):
+            code = 400
+        if self.hang.is_set():
+            time.sleep(3)
+        event = json.loads(body)
+        if str(event["event"]) != request.headers["Espalier-Event"] or request.headers["Content-Type"] != "application/json":
+            code = 400
+        (self.got if code < 300 else self.refused).append(event)
+        request.send_response(code)
+        request.end_headers()
+
+    def close(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+class Webhook(unittest.TestCase):
+    def setUp(self):
+        self.receiver = Receiver()
+        self.d = Daemon("--webhook-url", self.receiver.url, "--webhook-retry", "0.05", "--metrics-listen", "127.0.0.1:0")
+        self.secret = os.path.join(self.d.dir, "secret")
+        self.write_secret(Receiver.SECRET + b"\n")
+        self.d.options += ["--webhook-secret-file", self.secret]
+
+    def tearDown(self):
+        self.d.remove()
+        self.receiver.close()
+
+    def write_secret(self, data, mode=0o600):
+        with open(self.secret, "wb") as f:
+            f.write(data)
+        os.chmod(self.secret, mode)
+
+    def wait_for(self, n, what=None):
+        deadline = time.monotonic() + 30
+        what = self.receiver.got if what is None else what
+        while len(what) < n:
+            self.assertLess(time.monotonic(), deadline, (what, self.d.said()))
+            time.sleep(0.02)
+
+    url, page, until = Metrics.url, Metrics.page, Metrics.until
+
+    def changes(self):
+        return [e.cursor for e in self.d.events() if e.WhichOneof("kind") == "state"]
+
+    def test_every_change_once_and_in_order(self):
+        self.d.start()
+        job = self.d.submit("steps=2 step_ms=1")
+        self.d.wait(job, "COMPLETED")
+        self.wait_for(5)
+        self.assertEqual([e["event"] for e in self.receiver.got], self.changes())
+        self.assertEqual([(e["from"], e["to"]) for e in self.receiver.got],
+                         [("", "QUEUED"), ("QUEUED", "SUBMITTED"), ("SUBMITTED", "STARTING"), ("STARTING", "RUNNING"),
+                          ("RUNNING", "COMPLETED")])
+        last = self.receiver.got[-1]
+        self.assertEqual((last["version"], last["job"], last["name"], last["attempt"]), (1, job, "steps=2 step_ms=1", 1))
+        self.assertEqual(self.until("espalier_webhook_waiting", 0)["espalier_webhook_delivered_total"], 5)
+
+    def test_failures_are_tried_again_and_nothing_is_lost(self):
+        self.receiver.codes = [500, 503, 429, 200, 408]
+        self.d.start()
+        self.d.wait(self.d.submit("steps=2 step_ms=1"), "COMPLETED")
+        self.wait_for(5)
+        self.assertEqual([e["event"] for e in self.receiver.got], self.changes())
+        self.assertEqual(len(self.receiver.refused), 4)
+        self.assertEqual(self.until("espalier_webhook_waiting", 0)["espalier_webhook_failures_total"], 4)
+        self.assertIn("webhook: event 1 is tried again: HTTP status 500", self.d.said())
+
+    def test_what_is_refused_is_dropped_and_said(self):
+        self.receiver.codes = [400]
+        self.d.start()
+        self.d.wait(self.d.submit("steps=2 step_ms=1"), "COMPLETED")
+        self.wait_for(4)
+        self.assertEqual([e["event"] for e in self.receiver.got], self.changes()[1:])
+        self.assertEqual(self.until("espalier_webhook_waiting", 0)["espalier_webhook_dropped_total"], 1)
+        self.assertIn("webhook: event 1 was dropped: HTTP status 400", self.d.said())
+
+    def test_the_receiver_is_away_over_restarts(self):
+        self.receiver.close()
+        self.d.start()
+        for _ in range(2):
+            self.d.wait(self.d.submit("steps=2 step_ms=1"), "COMPLETED")
+            self.d.restart()
+        again = self.receiver = Receiver(self.receiver.server.server_port)
+        self.wait_for(10)
+        self.assertEqual([e["event"] for e in again.got], self.changes())
+        self.until("espalier_webhook_waiting", 0)
+        self.d.restart(signal.SIGTERM)  # what was delivered is not sent again
+        self.d.wait(self.d.submit("steps=2 step_ms=1"), "COMPLETED")
+        self.wait_for(15)
+        self.assertEqual([e["event"] for e in again.got], self.changes())
+
+    def test_a_slow_receiver_holds_nobody_up(self):
+        self.receiver.hang.set()
+        self.d.start()
+        began = time.monotonic()
+        jobs = [self.d.submit("steps=2 step_ms=1") for _ in range(20)]
+        for job in jobs:
+            self.d.wait(job, "COMPLETED")
+        self.assertLess(time.monotonic() - began, 20)
+        self.assertEqual(self.d.end(), 0)  # ends with a delivery under way
+        self.assertLess(len(self.receiver.got), 60)
+        self.receiver.hang.clear()
+        self.d.start()
+        self.wait_for(len(self.changes()))
+        self.assertEqual(sorted({e["event"] for e in self.receiver.got}), self.changes())
+
+    def test_given_up_in_time(self):
+        self.receiver.codes = [500] * 1000
+        self.d.options += ["--webhook-give-up", "0.2", "--webhook-states", "COMPLETED"]
+        self.d.start()
+        self.d.wait(self.d.submit("steps=2 step_ms=1"), "COMPLETED")
+        self.until("espalier_webhook_dropped_total", 1)
+        self.assertGreater(len(self.receiver.refused), 1)
+        self.receiver.codes = []
+        self.d.wait(self.d.submit("steps=2 step_ms=1"), "COMPLETED")
+        self.wait_for(1)
+        self.assertEqual([e["to"] for e in self.receiver.got], ["COMPLETED"])
+
+    def refused(self, code, said, *options):
+        got = subprocess.run([*self.d.argv(), *options], capture_output=True, text=True, timeout=20)
+        self.assertEqual(got.returncode, code, got.stderr)
+        self.assertIn(said, got.stderr)
+
+    def test_bad_configuration(self):
+        self.refused(2, "expects http:// or https://", "--webhook-url", "ftp://x")
+        self.refused(2, "needs webhook.secret_file", "--webhook-secret-file", "")
+        self.refused(2, "'DONE' is no state", "--webhook-states", "DONE")
+        self.refused(3, "cannot read the webhook's secret", "--webhook-secret-file", "/nonexistent")
+        self.write_secret(b"short")
+        self.refused(2, "16 are the least")
+        self.write_secret(Receiver.SECRET, 0o644)
+        self.refused(7, "closed to others (mode 644)")
 
 
 if __name__ == "__main__":
