@@ -378,6 +378,127 @@ static void bad_pictures_name_their_record(void **state)
     world_fini(&w);
 }
 
+/* ---- batches ahead of the step --------------------------------------------------------------- */
+
+/* Every array of two batches of the same records. */
+static void expect_equal(const struct batch *a, const struct batch *b)
+{
+    assert_int_equal(a->B, b->B);
+    assert_int_equal(a->sample0, b->sample0);
+    assert_int_equal(a->height, b->height);
+    assert_int_equal(a->width, b->width);
+    assert_int_equal(a->L, b->L);
+    assert_true(a->norm_boxes == b->norm_boxes && a->norm_samples == b->norm_samples);
+    size_t B = (size_t)a->B, L = (size_t)a->L, boxes = (size_t)a->first_box[B];
+    assert_memory_equal(a->first_box, b->first_box, (B + 1) * sizeof *a->first_box);
+    assert_memory_equal(a->record, b->record, B * sizeof *a->record);
+    assert_memory_equal(a->valid, b->valid, 2 * B * sizeof *a->valid);
+    assert_memory_equal(a->image, b->image,
+                        B * (size_t)(a->height * a->width) * 3 * sizeof *a->image);
+    assert_memory_equal(a->token, b->token, B * L * sizeof *a->token);
+    assert_memory_equal(a->token_mask, b->token_mask, B * L);
+    assert_memory_equal(a->box, b->box, boxes * 4 * sizeof *a->box);
+    assert_memory_equal(a->positive, b->positive, boxes * L);
+}
+
+/* In order, and with jumps: back, forwards, the same again, another micro-batch. */
+static void threads_change_nothing(void **state)
+{
+    (void)state;
+    static const int64_t jumps[][2] = {{3, 1}, {3, 1}, {0, 0}, {0, 1}, {40, 2}, {2, 0}, {2, 1}};
+    for (size_t budget = 0; budget < 2000; budget += 1000) {
+        struct world w;
+        world_init(&w, budget); /* no picture is kept; five are */
+        struct loader_config cfg = config(&w, 7);
+        cfg.micro_batch = 3;
+        struct loader *plain = create(&cfg);
+        for (cfg.threads = 1; cfg.threads <= 5; cfg.threads += 2) {
+            struct loader *l = create(&cfg);
+            for (int64_t step = 0; step < 12; step++)
+                for (int64_t m = 0; m < 3; m++)
+                    expect_equal(get(l, step, m), get(plain, step, m));
+            for (size_t i = 0; i < sizeof jumps / sizeof *jumps; i++)
+                expect_equal(get(l, jumps[i][0], jumps[i][1]),
+                             get(plain, jumps[i][0], jumps[i][1]));
+            loader_destroy(l); /* while its threads are at the next ones */
+        }
+        loader_destroy(plain);
+        world_fini(&w);
+    }
+}
+
+static void threads_read_an_evaluation_once(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 0);
+    struct loader_config cfg = config(&w, 4);
+    cfg.sequential = true;
+    struct loader *plain = create(&cfg);
+    cfg.threads = 3;
+    struct loader *l = create(&cfg);
+    for (int64_t step = 0; step < loader_epoch_steps(l); step++)
+        expect_equal(get(l, step, 0), get(plain, step, 0));
+    loader_destroy(l);
+    loader_destroy(plain);
+    world_fini(&w);
+}
+
+/* Two loaders over one cache: training data and hold-out. */
+static void loaders_share_a_cache(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 1000);
+    struct loader_config cfg = config(&w, 2);
+    cfg.holdout = 0.3;
+    cfg.split_seed = 3;
+    struct loader *l[2], *plain[2];
+    for (int i = 0; i < 2; i++) {
+        cfg.part = i ? LOADER_HOLDOUT : LOADER_TRAIN;
+        cfg.threads = 0;
+        plain[i] = create(&cfg);
+        cfg.threads = 2;
+        l[i] = create(&cfg);
+    }
+    for (int64_t step = 0; step < 20; step++)
+        for (int i = 0; i < 2; i++)
+            expect_equal(get(l[i], step, 0), get(plain[i], step, 0));
+    for (int i = 0; i < 2; i++) {
+        loader_destroy(l[i]);
+        loader_destroy(plain[i]);
+    }
+    world_fini(&w);
+}
+
+/* A picture that cannot be read is told by the step that it belongs to, and by no step before, in the same words. */
+static void a_bad_picture_waits_for_its_step(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 0);
+    struct loader_config cfg = config(&w, 2);
+    cfg.sequential = true;
+    scratch_png(&w.s, "7.png", SIDE, SIDE + 1, 0); /* of record 107, in step 3 */
+    struct loader *plain = create(&cfg);
+    cfg.threads = 3;
+    struct loader *l = create(&cfg);
+    const struct batch *b;
+    struct err err = {0}, same = {0};
+    for (int64_t step = 0; step < 3; step++)
+        get(l, step, 0);
+    assert_int_equal(loader_batch(l, 3, 0, &b, &err), ST_INVALID);
+    assert_int_equal(loader_batch(plain, 3, 0, &b, &same), ST_INVALID);
+    assert_string_equal(err.text, same.text);
+    assert_int_equal(loader_batch(l, 3, 0, &b, &err), ST_INVALID);
+    expect_equal(get(l, 4, 0), get(plain, 4, 0)); /* who can do without it goes on */
+    scratch_png(&w.s, "7.png", SIDE, SIDE, 0);
+    expect_equal(get(l, 3, 0), get(plain, 3, 0));
+    loader_destroy(l);
+    loader_destroy(plain);
+    world_fini(&w);
+}
+
 static void pictures_are_scaled_to_the_side(void **state)
 {
     (void)state;
@@ -410,6 +531,10 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(bad_pictures_name_their_record),
         cmocka_unit_test(pictures_are_scaled_to_the_side),
+        cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(threads_read_an_evaluation_once),
+        cmocka_unit_test(loaders_share_a_cache),
+        cmocka_unit_test(a_bad_picture_waits_for_its_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

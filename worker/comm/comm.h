@@ -27,6 +27,7 @@ struct comm_sum {
 struct comm {
     const char *name; /* "mpi" | "self" */
     int rank, size;
+    int here; /* ranks on this machine */
     /* In place; result equal on all ranks. */
     void (*sum_float)(struct comm *c, float *x, int64_t n);
     void (*sum_double)(struct comm *c, double *x, int64_t n);

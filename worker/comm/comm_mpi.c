@@ -117,6 +117,16 @@ static void comm_mpi_close(struct comm *c)
     MPI_Finalize();
 }
 
+static int ranks_here(void)
+{
+    MPI_Comm here;
+    int n;
+    MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here);
+    MPI_Comm_size(here, &n);
+    MPI_Comm_free(&here);
+    return n;
+}
+
 enum status comm_mpi_open(struct comm **ret_comm, int *argc, char ***argv, struct err *err)
 {
     static struct comm mpi = {
@@ -139,6 +149,7 @@ enum status comm_mpi_open(struct comm **ret_comm, int *argc, char ***argv, struc
         return err_set(err, ST_UNAVAILABLE, "MPI_Init_thread failed with code %d", rc);
     MPI_Comm_rank(MPI_COMM_WORLD, &mpi.rank);
     MPI_Comm_size(MPI_COMM_WORLD, &mpi.size);
+    mpi.here = ranks_here();
     MPI_Op_create(add_bf16, 1, &sum_bf16);
     *ret_comm = &mpi;
     return ST_OK;

@@ -2,6 +2,7 @@
 #include "run/corpus.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #define IMAGE_BUDGET ((size_t)1 << 30) /* bytes of decoded pictures a data set and rank */
 #define SPLIT_SEED 0x5EED
@@ -67,6 +68,14 @@ static void add_source(struct loader_config *cfg, const struct corpus *c, enum c
     cfg->source[cfg->sources++] = (struct loader_source){c->set[i], c->images[i]};
 }
 
+/* One thread at least where any is wanted: it sleeps unless a batch is missing. More only on cores that computing leaves. */
+static int loader_threads(const struct jobfile *job, const struct comm *comm)
+{
+    int64_t spare = sysconf(_SC_NPROCESSORS_ONLN) / comm->here - job->resources_threads;
+    int64_t most = spare > 1 ? spare : 1;
+    return (int)(job->data_threads < most ? job->data_threads : most);
+}
+
 static struct loader_config common(const struct corpus *c, const struct jobfile *job,
                                    const struct model_shape *shape, const struct comm *comm)
 {
@@ -81,6 +90,9 @@ static struct loader_config common(const struct corpus *c, const struct jobfile 
         .seed = (uint64_t)job->train_seed,
         .holdout = job->data_holdout,
         .split_seed = SPLIT_SEED,
+        .threads = loader_threads(job, comm),
+        .trace = c->trace,
+        .lane = 1,
     };
 }
 
@@ -91,6 +103,8 @@ enum status corpus_loader(struct loader **ret_loader, struct corpus *c, const st
     struct loader_config cfg = common(c, job, shape, comm);
     cfg.stream = stream;
     cfg.part = part;
+    if (part == LOADER_HOLDOUT)
+        cfg.lane += cfg.threads; /* beside the training data's */
     if (data == DATA_PRETRAIN || data == DATA_BOTH)
         add_source(&cfg, c, CORPUS_PRETRAIN);
     if (data == DATA_TASK || data == DATA_BOTH)

@@ -14,6 +14,7 @@ struct corpus {
     struct dataset *set[CORPUS_SETS]; /* NULL where the job file names none */
     struct image_cache *images[CORPUS_SETS];
     char digest[HASH_HEX_SIZE];
+    struct trace *trace; /* borrowed, of the loaders made from here on; NULL: none */
 };
 
 /* max_side: the model's image side. check: whether this process looks for every picture (rank 0).

@@ -28,6 +28,7 @@ enum status timeline_open(struct run *r, struct err *err)
     if (steps_wanted(r) == 0)
         return ST_OK;
     st = run_agree(r, trace_create(&r->trace, SPANS_MAX, err), err);
+    r->corpus->trace = r->trace;
     r->comm->barrier(r->comm);
     r->trace_zero_ns = clock_mono_ns();
     return st;

@@ -12,6 +12,7 @@ struct collate {
     real byte_value[3][256]; /* normalised value of a byte, a channel */
     struct batch batch;
     struct tokens *tokens; /* [sample_room] */
+    struct image passing;  /* the last picture that the cache did not keep */
     int64_t sample_room, token_room, box_room, positive_room, pixel_room;
 };
 
@@ -43,6 +44,7 @@ void collate_destroy(struct collate *c)
     free(c->batch.positive);
     free(c->batch.record);
     free(c->tokens);
+    image_fini(&c->passing);
     free(c);
 }
 
@@ -183,7 +185,7 @@ enum status collate_batch(struct collate *c, const struct loader_source *source,
         struct record r;
         const struct image *image;
         dataset_get(source->set, record[i], &r);
-        TRY(image_cache_get(source->images, &r, &image, err));
+        TRY(image_cache_get(source->images, &r, &c->passing, &image, err));
         if (image->height > b->height || image->width > b->width)
             return err_set(err, ST_INVALID,
                            "a picture of %dx%d pixels does not fit into a batch of %lldx%lld: the "

@@ -1,14 +1,16 @@
 /* image_cache.c - see image_cache.h. */
 #include "engine/data/image_cache.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 struct image_cache {
     const struct dataset *set;
     int side;
-    size_t budget, used;
-    struct image *kept;   /* [images]; rgb = NULL: not kept */
-    struct image passing; /* the last picture that found no room */
+    size_t budget;
+    pthread_mutex_t lock; /* of all below; a picture once kept stays where it is */
+    size_t used;
+    struct image *kept; /* [images]; rgb = NULL: not kept */
 };
 
 enum status image_cache_create(struct image_cache **ret_cache, const struct dataset *set, int side,
@@ -24,6 +26,7 @@ enum status image_cache_create(struct image_cache **ret_cache, const struct data
     c->set = set;
     c->side = side;
     c->budget = budget_bytes;
+    pthread_mutex_init(&c->lock, NULL);
     *ret_cache = c;
     return ST_OK;
 }
@@ -34,7 +37,7 @@ void image_cache_destroy(struct image_cache *cache)
         return;
     for (int32_t i = 0; i < dataset_images(cache->set); i++)
         image_fini(&cache->kept[i]);
-    image_fini(&cache->passing);
+    pthread_mutex_destroy(&cache->lock);
     free(cache->kept);
     free(cache);
 }
@@ -89,30 +92,52 @@ static enum status read_fitted(const struct image_cache *c, const struct record 
     return st;
 }
 
-enum status image_cache_get(struct image_cache *cache, const struct record *record,
-                            const struct image **ret_image, struct err *err)
+/* The picture if it is kept. */
+static const struct image *find(struct image_cache *c, int32_t i)
 {
-    struct image *kept = &cache->kept[record->image];
-    if (kept->rgb) {
-        *ret_image = kept;
-        return ST_OK;
+    pthread_mutex_lock(&c->lock);
+    const struct image *kept = c->kept[i].rgb ? &c->kept[i] : NULL;
+    pthread_mutex_unlock(&c->lock);
+    return kept;
+}
+
+/* Keeps the picture if there is room and no other thread was faster; it is the cache's then. */
+static const struct image *keep(struct image_cache *c, int32_t i, const struct image *image)
+{
+    size_t bytes = (size_t)image->width * (size_t)image->height * 3;
+    const struct image *kept = NULL;
+    pthread_mutex_lock(&c->lock);
+    if (!c->kept[i].rgb && bytes <= c->budget - c->used) {
+        c->used += bytes;
+        c->kept[i] = *image;
+        kept = &c->kept[i];
     }
-    struct image image;
-    TRY(read_fitted(cache, record, &image, err));
-    size_t bytes = (size_t)image.width * (size_t)image.height * 3;
-    if (bytes <= cache->budget - cache->used) {
-        cache->used += bytes;
-        *kept = image;
-        *ret_image = kept;
-        return ST_OK;
+    pthread_mutex_unlock(&c->lock);
+    return kept;
+}
+
+enum status image_cache_get(struct image_cache *cache, const struct record *record,
+                            struct image *passing, const struct image **ret_image, struct err *err)
+{
+    const struct image *kept = find(cache, record->image);
+    if (!kept) {
+        struct image image;
+        TRY(read_fitted(cache, record, &image, err));
+        kept = keep(cache, record->image, &image);
+        if (!kept) {
+            image_fini(passing);
+            *passing = image;
+            kept = passing;
+        }
     }
-    image_fini(&cache->passing);
-    cache->passing = image;
-    *ret_image = &cache->passing;
+    *ret_image = kept;
     return ST_OK;
 }
 
-size_t image_cache_bytes(const struct image_cache *cache)
+size_t image_cache_bytes(struct image_cache *cache)
 {
-    return cache->used;
+    pthread_mutex_lock(&cache->lock);
+    size_t bytes = cache->used;
+    pthread_mutex_unlock(&cache->lock);
+    return bytes;
 }

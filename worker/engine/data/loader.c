@@ -2,7 +2,7 @@
 #include "engine/data/loader.h"
 
 #include "base/rng.h"
-#include "engine/data/collate.h"
+#include "engine/data/ahead.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,8 @@ struct source {
 struct loader {
     struct loader_config cfg;
     struct source source[LOADER_SETS];
-    struct collate *collate;
+    struct ahead *ahead;
+    int64_t next_step, next_m; /* to be planned */
 };
 
 /* ---- parts ----------------------------------------------------------------------------------- */
@@ -109,7 +110,12 @@ static enum status open_sources(struct loader *l, struct err *err)
         TRY(choose_members(&l->source[i], &l->cfg, err));
         TRY(measure_captions(&l->source[i], &l->cfg, err));
     }
-    return collate_create(&l->collate, l->cfg.tokenizer, l->cfg.side, err);
+    const struct ahead_config ahead = {.tokenizer = l->cfg.tokenizer,
+                                       .side = l->cfg.side,
+                                       .threads = l->cfg.threads,
+                                       .lane = l->cfg.lane,
+                                       .trace = l->cfg.trace};
+    return ahead_create(&l->ahead, &ahead, err);
 }
 
 enum status loader_create(struct loader **ret_loader, const struct loader_config *cfg,
@@ -132,12 +138,12 @@ void loader_destroy(struct loader *l)
 {
     if (!l)
         return;
+    ahead_destroy(l->ahead); /* first: its threads read the rest */
     for (int i = 0; i < LOADER_SETS; i++) {
         free(l->source[i].member);
         free(l->source[i].order);
         free(l->source[i].tokens);
     }
-    collate_destroy(l->collate);
     free(l);
 }
 
@@ -243,10 +249,11 @@ static struct collate_global measure_global(const struct source *s, const int64_
     return g;
 }
 
-enum status loader_batch(struct loader *l, int64_t step, int64_t m, const struct batch **ret_batch,
-                         struct err *err)
+/* Plans the batch of next_step and next_m. */
+static enum status plan_one(struct loader *l, struct err *err)
 {
     const int64_t *record;
+    int64_t step = l->next_step, m = l->next_m;
     int64_t G = global_batch(l, step, &record);
     const struct source *s = &l->source[loader_source_of(l, step)];
     int64_t begin = slice_begin(G, l->cfg.rank, l->cfg.ranks);
@@ -258,7 +265,36 @@ enum status loader_batch(struct loader *l, int64_t step, int64_t m, const struct
         end = end > share_end ? share_end : end;
         begin = begin > end ? end : begin;
     }
-    struct collate_global global = measure_global(s, record, G);
-    global.sample0 = begin;
-    return collate_batch(l->collate, &s->in, record + begin, end - begin, &global, ret_batch, err);
+    struct ahead_plan plan = {
+        .source = &s->in, .record = record + begin, .n = end - begin, .step = step, .m = m};
+    plan.global = measure_global(s, record, G);
+    plan.global.sample0 = begin;
+    TRY(ahead_plan(l->ahead, &plan, err));
+    l->next_m = (m + 1) % loader_micros(l);
+    l->next_step += l->next_m == 0;
+    return ST_OK;
+}
+
+/* An evaluation ends with its set; training goes on for ever. */
+static bool worth_planning(const struct loader *l)
+{
+    return !l->cfg.sequential || l->next_step < loader_epoch_steps(l);
+}
+
+enum status loader_batch(struct loader *l, int64_t step, int64_t m, const struct batch **ret_batch,
+                         struct err *err)
+{
+    ahead_release(l->ahead);
+    if (!ahead_next_is(l->ahead, step, m)) {
+        ahead_forget(l->ahead);
+        l->next_step = step;
+        l->next_m = m;
+        TRY(plan_one(l, err));
+    }
+    while (ahead_has_room(l->ahead) && worth_planning(l))
+        TRY(plan_one(l, err));
+    enum status st = ahead_take(l->ahead, ret_batch, err);
+    if (st != ST_OK)
+        ahead_forget(l->ahead); /* what was read is read again: it may have been mended */
+    return st;
 }

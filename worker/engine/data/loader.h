@@ -4,6 +4,8 @@
  * run would have got. Step t of a training loader is batch t mod E of epoch t div E, where E =
  * records / batch (the incomplete last batch is dropped) and each epoch has its own keyed
  * permutation. With two sets, steps 2k and 2k+1 are step k of either set, in keyed order.
+ * Threads prepare the batches that will be asked for next if steps are asked for in order; a call out of order costs their
+ * work and changes nothing. What a thread could not read is told by the call that would have got it.
  * Rank r of R takes samples [r G/R, (r+1) G/R) of the global batch of G, micro-batch by
  * micro-batch; the union over ranks is the one-rank batch, in order.
  *
@@ -25,6 +27,8 @@
 #include <stdint.h>
 
 #define LOADER_SETS 2
+
+struct trace;
 
 /* Which part of the sets is read. The hold-out belongs to the hypernetwork in a search; it is cut
  * by picture, so that no picture is on both sides, and depends on split_seed alone. */
@@ -50,7 +54,10 @@ struct loader_config {
     enum loader_part part;
     double holdout; /* part of the pictures that LOADER_HOLDOUT gets */
     uint64_t split_seed;
-    int64_t limit; /* sequential: records at most; 0 = all */
+    int64_t limit;       /* sequential: records at most; 0 = all */
+    int threads;         /* that prepare batches ahead; 0: loader_batch() does it */
+    struct trace *trace; /* borrowed; NULL: none */
+    int lane;            /* in it, of the first thread */
 };
 
 struct loader;
