@@ -63,8 +63,9 @@ static enum status check_limits(const struct check *c, struct err *err)
     return ST_OK;
 }
 
-static void check_one(struct check *c)
+static void check_one(const struct config *config, struct check *c)
 {
+    const struct jobfile_roots roots = {(const char *const *)config->roots, config->n_roots};
     struct jobfile_override over[CHECK_OVERRIDES_MAX];
     c->st = check_limits(c, &c->err);
     if (c->st != ST_OK)
@@ -73,8 +74,8 @@ static void check_one(struct check *c)
         over[i] = (struct jobfile_override){c->overrides[i]->key, c->overrides[i]->value};
     /* An empty field has no bytes to point at. */
     const char *text = c->job_file.len ? (const char *)c->job_file.data : "";
-    c->st = jobfile_parse(&c->job, text, c->job_file.len, c->folder, over, (int)c->n_overrides,
-                          true, &c->findings, &c->err);
+    c->st = jobfile_parse_in(&c->job, text, c->job_file.len, c->folder, over, (int)c->n_overrides,
+                             &roots, &c->findings, &c->err);
     if (c->st == ST_OK)
         c->st = jobfile_plan(c->job, &c->plan, &c->err);
 }
@@ -101,7 +102,7 @@ static void *checker_run(void *user)
     struct daemon *d = user;
     struct check *c;
     while ((c = next_check(d->checker))) {
-        check_one(c);
+        check_one(&d->options.config, c);
         inbox_post(d->inbox, &c->message);
     }
     return NULL;

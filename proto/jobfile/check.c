@@ -55,6 +55,8 @@ static void check_path(struct parse *p, int key)
         return;
     const char *hint = strstr(path, "/~/") ? "; ~ is not expanded here, write the folder out" : "";
     p->place[key].bad = true;
+    if (!check_root(p, key, path))
+        return;
     if (stat(path, &sb) < 0)
         complain(p, key, false, "%s: %s%s", path, strerror(errno), hint);
     else if (!S_ISREG(sb.st_mode))

@@ -54,6 +54,16 @@ struct jobfile_override {
 enum status jobfile_parse(struct jobfile **ret_job, const char *text, size_t len,
                           const char *folder, const struct jobfile_override *over, int n_over,
                           bool check_paths, struct findings *ret_findings, struct err *err);
+/* The same with check_paths, and every PATH must lie in one of the folders, its symbolic links followed. Nothing is
+ * told about files outside, not even whether they are there. n_roots 0: anywhere. */
+struct jobfile_roots {
+    const char *const *dir; /* absolute */
+    int n;
+};
+enum status jobfile_parse_in(struct jobfile **ret_job, const char *text, size_t len,
+                             const char *folder, const struct jobfile_override *over, int n_over,
+                             const struct jobfile_roots *roots, struct findings *ret_findings,
+                             struct err *err);
 void jobfile_destroy(struct jobfile *job);
 
 /* The effective job file with every value, as YAML (recorded with each job). */

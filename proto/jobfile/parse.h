@@ -19,7 +19,8 @@ struct parse {
     struct findings *findings; /* the caller's */
     const char *folder;        /* borrowed; NULL = paths stay as they are */
     bool check_paths;
-    bool broken; /* syntax error: what was read is not all there is */
+    const struct jobfile_roots *roots; /* NULL or n = 0: anywhere */
+    bool broken;                       /* syntax error: what was read is not all there is */
     bool nomem;
     struct place place[KEY_COUNT];
 };
@@ -39,6 +40,8 @@ void read_yaml(struct parse *p, const char *text, size_t len);
 void read_override(struct parse *p, const struct jobfile_override *over);
 
 void check_all(struct parse *p);
+/* Whether the path lies in one of p->roots; else a finding. roots.c */
+bool check_root(struct parse *p, int key, const char *path);
 
 /* A finding at the place where the key was given. */
 void complain(struct parse *p, int key, bool warning, const char *fmt, ...) BASE_PRINTF(4, 5);
