@@ -54,7 +54,7 @@ enum status access_create(struct daemon *d, struct err *err)
     if (!a)
         return err_set(err, ST_NOMEM, "out of memory for the tokens");
     pthread_mutex_init(&a->lock, NULL);
-    a->callers.per_s = a->strangers.per_s = (double)d->options.config.limits_calls_per_s;
+    a->callers.per_s = a->strangers.per_s = (double)d->options.config.limits_call_rate;
     d->access = a;
     return store_tokens(d->store, load_token, a, err);
 }
@@ -119,7 +119,7 @@ static bool find_token(const struct access *a, const char *bearer, int64_t now_m
 static enum status too_often(const struct access *a, struct err *err)
 {
     return err_set(err, ST_LIMIT,
-                   "more than %g calls a second; wait a moment (the daemon's limits.calls_per_s)",
+                   "more than %g calls a second; wait a moment (the daemon's limits.call_rate)",
                    a->callers.per_s);
 }
 

@@ -1,4 +1,5 @@
 /* watch.c - Watch: events from a cursor on, read from the store one by one as the client takes them. */
+#include "service/access.h"
 #include "service/service.h"
 #include "service/streams.h"
 
@@ -75,7 +76,10 @@ static bool is_over(const struct daemon *d, int64_t job_id)
 static enum stream_step step_watch(struct daemon *d, struct stream *s, struct err *err)
 {
     struct event e;
-    enum status st = store_event_next(d->store, s->job_id, s->cursor, &e, err);
+    enum status st;
+    while ((st = store_event_next(d->store, s->job_id, s->cursor, &e, err)) == ST_OK &&
+           !access_sees_job(d, e.job_id))
+        s->cursor = e.cursor;
     if (st == ST_OK) {
         int64_t cursor = e.cursor;
         if (!send_event(s->call, &e))

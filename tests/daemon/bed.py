@@ -38,9 +38,7 @@ def state_name(number):
 
 class Client:
     """Calls by name; requests as dictionaries of fields."""
-    REPLIES = {"Submit": J.SubmitReply, "Validate": J.ValidateReply, "Get": J.GetReply, "List": J.ListReply,
-               "Cancel": J.CancelReply, "GetStructure": J.GetStructureReply, "Ping": J.PingReply,
-               "Watch": J.Event, "Logs": J.LogChunk, "Download": J.DownloadChunk}
+    REPLIES = {m.name: getattr(J, m.output_type.name) for m in J.DESCRIPTOR.services_by_name["JobService"].methods}
 
     def __init__(self, address):
         self.channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", 64 << 20),

@@ -1,0 +1,342 @@
+"""espalierd on the network: who gets in, who may do what, and what every RPC says to bad input.
+
+The methods come from the contract's descriptors: a new RPC takes part without a word here. One that
+needs more than a job's id to get as far as looking for the job gets its fields in FIELDS.
+"""
+import hashlib
+import json
+import os
+import secrets
+import stat
+import subprocess
+import time
+import uuid
+
+from bed import J, R, Case, Daemon, grpc, main
+
+OPEN, LOOK, TOUCH, RULE = "open", "look", "touch", "rule"
+ALLOWED = {"none": {OPEN}, "read-only": {OPEN, LOOK}, "user": {OPEN, LOOK, TOUCH},
+           "operator": {OPEN, LOOK, TOUCH, RULE}}
+# docs/ops/security.md. What is not here changes a job: a new RPC that only looks says so here too.
+RIGHTS = dict.fromkeys(("Get", "List", "Watch", "Logs", "GetStructure", "Download", "Ping"), LOOK)
+RIGHTS.update(dict.fromkeys(("AddToken", "ListTokens", "RevokeToken"), RULE), Report=OPEN)
+JOB_FILE = b"data:\n  pretrain: data\n  vocabulary: words\nphases.pretrain.steps: 1000\nname: '%s'\n"
+# Fields that a call needs to be about the job at all.
+FIELDS = {"Submit": {"job_file": JOB_FILE % b"steps=1", "folder": "ROOT", "request_id": "matrix"},
+          "Validate": {"job_file": JOB_FILE % b"", "folder": "ROOT"},
+          "AddToken": {"name": "new", "role": 1, "sha256": "0" * 64},
+          "Download": {"name": "export/none"}, "RevokeToken": {"name": "nobody"}}
+# What an RPC may say to a caller who is allowed to call it: anything but that he is not.
+SHUT = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+DEADLINE = 30
+
+
+def services():
+    return [J.DESCRIPTOR.services_by_name["JobService"], R.DESCRIPTOR.services_by_name["ReportService"]]
+
+
+def methods():
+    return [m for s in services() for m in s.methods]
+
+
+def right_of(name):
+    return RIGHTS.get(name, TOUCH)
+
+
+class Net(Daemon):
+    """A daemon with a tls: address, and clients by token."""
+
+    def __init__(self, *options):
+        super().__init__("--listen", "tls:127.0.0.1:0", *options)
+        self.root = os.path.join(self.dir, "root")
+        os.mkdir(self.root)
+        for name in ("data", "words"):
+            with open(os.path.join(self.root, name), "w") as f:
+                f.write("{}")
+        self.cert, self.key = os.path.join(self.dir, "cert.pem"), os.path.join(self.dir, "key.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-days", "2", "-keyout", self.key, "-out", self.cert, "-subj", "/CN=test", "-addext",
+                        "subjectAltName=IP:127.0.0.1"], check=True, stderr=subprocess.DEVNULL)
+        os.chmod(self.key, 0o600)
+        self.options += ["--tls-cert", self.cert, "--tls-key", self.key, "--roots", self.root]
+        self.channels = []
+
+    def start(self):
+        super().start()
+        line = self.process.stdout.readline().decode()
+        self.port = int(line.rsplit(":", 1)[1])
+        with open(self.cert, "rb") as f:
+            self.credentials = grpc.ssl_channel_credentials(f.read())
+        return self
+
+    def add(self, name, role, **more):
+        """A token, made as its bearer would make it."""
+        token = secrets.token_hex(32)
+        self.client.call("AddToken", name=name, role=role, sha256=hashlib.sha256(token.encode()).hexdigest(), **more)
+        return token
+
+    def bearer(self, token=None):
+        return Bearer(self, token)
+
+    def remove(self):
+        for channel in self.channels:
+            channel.close()
+        super().remove()
+
+
+class Bearer:
+    """Calls any method of the contract over TLS, with a token or without."""
+
+    def __init__(self, net, token):
+        self.channel = grpc.secure_channel("127.0.0.1:%d" % net.port, net.credentials,
+                                           options=[("grpc.use_local_subchannel_pool", 1)])
+        self.headers = [("authorization", "Bearer " + token)] if token is not None else []
+        net.channels.append(self.channel)
+
+    def raw(self, method, data, timeout=DEADLINE, **kwargs):
+        path = "/%s/%s" % (method.containing_service.full_name, method.name)
+        if method.server_streaming:
+            return self.channel.unary_stream(path)(data, timeout=timeout, metadata=self.headers, **kwargs)
+        return self.channel.unary_unary(path)(data, timeout=timeout, metadata=self.headers, **kwargs)
+
+    def call(self, method, fields, **kwargs):
+        """The first message of the answer, or None."""
+        request = message_of(method.input_type)(**fields)
+        answer = self.raw(method, request.SerializeToString(), **kwargs)
+        if not method.server_streaming:
+            return message_of(method.output_type).FromString(answer)
+        try:
+            for data in answer:
+                return message_of(method.output_type).FromString(data)
+        finally:
+            answer.cancel()
+
+    def says(self, method, fields, **kwargs):
+        """Status and sentence."""
+        try:
+            self.call(method, fields, **kwargs)
+            return grpc.StatusCode.OK, ""
+        except grpc.RpcError as e:
+            return e.code(), e.details()
+
+
+def message_of(descriptor):
+    return getattr(J, descriptor.name, None) or getattr(R, descriptor.name)
+
+
+class Network(Case):
+    OPTIONS = ("--limits-call-rate", "1000000")
+
+    def setUp(self):
+        self.d = Net(*self.OPTIONS).start()
+        roles = {"anna": J.ROLE_USER, "bert": J.ROLE_USER, "eye": J.ROLE_READ_ONLY, "boss": J.ROLE_OPERATOR}
+        self.tokens = {name: self.d.add(name, role) for name, role in roles.items()}
+        self.by = {name: self.d.bearer(token) for name, token in self.tokens.items()}
+        self.by["stranger"] = self.d.bearer()
+        self.method = {m.name: m for m in methods()}
+
+    def fields(self, method, job=None):
+        out = {k: self.d.root if v == "ROOT" else v for k, v in FIELDS.get(method.name, {}).items()}
+        if "id" in method.input_type.fields_by_name and job is not None:
+            out["id"] = job
+        if method.name == "Submit":
+            out["request_id"] = uuid.uuid4().hex
+        return out
+
+    def submit(self, who, script="steps=1"):
+        fields = {"job_file": JOB_FILE % script.encode(), "folder": self.d.root, "request_id": uuid.uuid4().hex}
+        return self.by[who].call(self.method["Submit"], fields).id
+
+
+class Roles(Network):
+    def test_every_rpc_by_every_role(self):
+        roles = {"none": "stranger", "read-only": "eye", "user": "anna", "operator": "boss"}
+        job = self.submit("anna")
+        for method in methods():
+            for role, who in roles.items():
+                with self.subTest(method=method.name, role=role):
+                    code, text = self.by[who].says(method, self.fields(method, job))
+                    if right_of(method.name) in ALLOWED[role]:
+                        if method.name != "Report":  # has a token of its own, which this one lacks
+                            self.assertNotIn(code, SHUT, text)
+                    elif role == "none":
+                        self.assertEqual(code, grpc.StatusCode.UNAUTHENTICATED, text)
+                        self.assertIn("a token is needed here", text)
+                    else:
+                        self.assertEqual(code, grpc.StatusCode.PERMISSION_DENIED, text)
+                        self.assertIn("%s has the role %s, which may not call" % (who, role), text)
+
+    def test_health_is_open_and_reflection_is_not(self):
+        for path, code in (("/grpc.health.v1.Health/Check", None), ("/grpc.health.v1.Health/Watch", "UNAUTHENTICATED"),
+                           ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "UNAUTHENTICATED"),
+                           ("/no.such/Thing", "UNAUTHENTICATED")):
+            call = self.by["stranger"].channel.unary_unary(path)
+            if code:
+                self.refused(code, "token", call, b"", timeout=DEADLINE)
+            else:
+                self.assertEqual(call(b"", timeout=DEADLINE), b"\x08\x01")
+        call = self.by["eye"].channel.unary_unary("/no.such/Thing")
+        self.refused("UNIMPLEMENTED", "no method", call, b"", timeout=DEADLINE, metadata=self.by["eye"].headers)
+
+    def test_people_see_and_touch_their_own_jobs(self):
+        hers, his = self.submit("anna", "steps=1000 step_ms=50"), self.submit("bert")
+        own = self.by["anna"].call(self.method["Get"], {"id": hers}).job
+        self.assertEqual(own.owner, "anna")
+        for method in methods():
+            if "id" not in method.input_type.fields_by_name:
+                continue
+            with self.subTest(method=method.name):
+                code, text = self.by["bert"].says(method, self.fields(method, hers))
+                self.assertEqual(code, grpc.StatusCode.PERMISSION_DENIED, text)
+                self.assertIn("job %s is somebody else's" % hers, text)
+                self.assertNotIn("anna", text)
+        listed = lambda who: {j.id for j in self.by[who].call(self.method["List"], {}).jobs}
+        self.assertEqual((listed("anna"), listed("bert")), ({hers}, {his}))
+        self.assertEqual((listed("boss"), listed("eye")), ({hers, his}, {hers, his}))
+        self.assertEqual(self.by["anna"].call(self.method["Get"], {"id": "last"}).job.id, hers)
+        self.assertEqual(self.by["eye"].call(self.method["Get"], {"id": "last"}).job.id, his)
+        self.assertEqual(self.by["boss"].says(self.method["Cancel"], {"id": hers})[0], grpc.StatusCode.OK)
+        self.d.wait(hers, "CANCELLED")
+
+    def test_events_of_all_jobs_are_those_of_the_own(self):
+        hers, his = self.submit("anna"), self.submit("bert")
+        for job in (hers, his):
+            self.d.wait(job, "COMPLETED")
+        for who, jobs in (("anna", {hers}), ("bert", {his}), ("eye", {hers, his}), ("boss", {hers, his})):
+            stream = self.by[who].raw(self.method["Watch"], b"")
+            self.assertEqual({J.Event.FromString(e).job_id for e in stream}, jobs, who)
+
+    def test_request_ids_do_not_give_away_jobs(self):
+        fields = {"job_file": JOB_FILE % b"steps=1", "folder": self.d.root, "request_id": "shared"}
+        hers = self.by["anna"].call(self.method["Submit"], fields).id
+        self.assertEqual(self.by["anna"].call(self.method["Submit"], fields).id, hers)
+        code, text = self.by["bert"].says(self.method["Submit"], fields)
+        self.assertEqual(code, grpc.StatusCode.ALREADY_EXISTS)
+        self.assertEqual(text, "the request id shared was used by somebody else; choose a new one")
+
+
+class Tokens(Network):
+    def test_a_revoked_token_lets_in_no_more(self):
+        job = self.submit("anna", "steps=1000 step_ms=50")
+        self.d.wait(job, "RUNNING")
+        stream = self.by["anna"].raw(self.method["Watch"], J.WatchRequest(id=job, follow=True).SerializeToString())
+        next(stream)
+        self.d.client.call("RevokeToken", name="anna")
+        with self.assertRaises(grpc.RpcError) as caught:
+            list(stream)
+        self.assertEqual(caught.exception.details(), "the token was revoked")
+        code, text = self.by["anna"].says(self.method["Ping"], {})
+        self.assertEqual(code, grpc.StatusCode.UNAUTHENTICATED)
+        self.assertIn("unknown, revoked or expired", text)
+        self.refused("NOT_FOUND", "no token in force", self.d.client.call, "RevokeToken", name="anna")
+        again = self.d.bearer(self.d.add("anna", J.ROLE_USER))
+        self.assertEqual(again.call(self.method["Get"], {"id": job}).job.owner, "anna")
+        self.d.restart()
+        old, new = self.d.bearer(self.tokens["anna"]), self.d.bearer(again.headers[0][1][7:])
+        self.assertEqual(old.says(self.method["Ping"], {})[0], grpc.StatusCode.UNAUTHENTICATED)
+        self.assertEqual(new.says(self.method["Ping"], {})[0], grpc.StatusCode.OK)
+        self.d.client.call("Cancel", id=job)
+
+    def test_a_token_expires(self):
+        soon = self.d.bearer(self.d.add("guest", J.ROLE_READ_ONLY, expires_ms=int(time.time() * 1000) + 3000))
+        self.assertEqual(soon.says(self.method["Ping"], {})[0], grpc.StatusCode.OK)
+        time.sleep(3.1)
+        self.assertEqual(soon.says(self.method["Ping"], {})[0], grpc.StatusCode.UNAUTHENTICATED)
+
+    def test_only_the_hash_is_kept(self):
+        with self.d.database() as db:
+            kept = "\n".join(db.iterdump())
+        for name, token in self.tokens.items():
+            self.assertIn(hashlib.sha256(token.encode()).hexdigest(), kept)
+            self.assertNotIn(token, kept)
+            self.assertNotIn(token, self.d.said())
+        names = [t.name for t in self.d.client.call("ListTokens").tokens]
+        self.assertEqual(sorted(names), ["anna", "bert", "boss", "eye"])
+        self.assertFalse([f for f in J.Token.DESCRIPTOR.fields if "sha" in f.name])
+
+    def test_what_is_no_token(self):
+        for value in ("Bearer", "Bearer ", "Basic eDp5", "Bearer " + "x" * 5000, "Bearer " + self.tokens["anna"][:-1]):
+            method = self.method["Ping"]
+            bearer = self.d.bearer()
+            bearer.headers = [("authorization", value)]
+            self.assertEqual(bearer.says(method, {})[0], grpc.StatusCode.UNAUTHENTICATED, value)
+
+    def test_bad_requests_for_tokens(self):
+        add = lambda **fields: self.d.client.call("AddToken", **{**FIELDS["AddToken"], **fields})
+        self.refused("INVALID_ARGUMENT", "is no name for a token", add, name="")
+        self.refused("INVALID_ARGUMENT", "is no name for a token", add, name="a b")
+        self.refused("INVALID_ARGUMENT", "is no name for a token", add, name="x" * 64)
+        self.refused("INVALID_ARGUMENT", "role is 0", add, role=0)
+        self.refused("INVALID_ARGUMENT", "role is 9", add, role=9)
+        self.refused("INVALID_ARGUMENT", "must be 64 hexadecimal digits", add, sha256="ab")
+        self.refused("INVALID_ARGUMENT", "which is over", add, expires_ms=1)
+        self.refused("ALREADY_EXISTS", "anna has a token already", add, name="anna")
+        known = hashlib.sha256(self.tokens["anna"].encode()).hexdigest()
+        self.refused("ALREADY_EXISTS", "was given out before", add, name="carl", sha256=known)
+        self.assertEqual(add().token.created_ms, add().token.created_ms)  # the answer was lost, the request comes again
+
+
+def walk(folder):
+    for path, folders, files in os.walk(folder):
+        for name in folders + files:
+            yield os.path.join(path, name)
+
+
+class Files(Network):
+    def test_everything_is_closed_to_others(self):
+        job = self.submit("anna", "steps=2 step_ms=10")
+        self.d.wait(job, "COMPLETED")
+        seen = set()
+        for path in walk(self.d.home):
+            mode = os.lstat(path).st_mode
+            self.assertEqual(mode & 0o077, 0, "%s has mode %o" % (path, mode))
+            seen.add(os.path.basename(path))
+        self.assertLessEqual({"espalier.db", "attempt.json", "job.yaml", "lock"}, seen)
+        self.assertEqual(stat.S_IMODE(os.stat(self.d.address[5:]).st_mode), 0o600)
+
+    def test_no_secret_is_in_sight(self):
+        job = self.submit("anna", "report=0 steps=1 step_ms=60000")
+        self.d.wait(job, "STARTING")
+        with open(os.path.join(self.d.folder(job), "attempt.json")) as f:
+            secret = [json.load(f)["token"], *self.tokens.values()]
+        for name in ("cmdline", "environ"):
+            with open("/proc/%d/%s" % (self.d.process.pid, name), "rb") as f:
+                shown = f.read().decode(errors="replace")
+            self.assertFalse([s for s in secret if s in shown])
+        self.assertFalse([s for s in secret if s in self.d.said()])
+        got = self.d.client.call("Get", id=job)
+        self.assertFalse([s for s in secret if s in str(got)])
+        self.assertFalse([s for s in secret if s in str(self.d.events(job))])
+        self.d.client.call("Cancel", id=job)
+
+    def test_paths_stay_under_the_roots(self):
+        text = b"data:\n  pretrain: data\n  vocabulary: /etc/hostname\nphases.pretrain.steps: 10\n"
+        reply = self.by["anna"].call(self.method["Validate"], {"job_file": text, "folder": self.d.root})
+        said = [(f.line, f.key) for f in reply.findings if "lies outside the folders" in f.text]
+        self.assertEqual(said, [(3, "data.vocabulary")])
+        os.symlink("/etc/hostname", os.path.join(self.d.root, "link"))
+        text = text.replace(b"/etc/hostname", b"link")
+        code, said = self.by["anna"].says(self.method["Submit"], {"job_file": text, "folder": self.d.root,
+                                                                  "request_id": "r", "file_name": "job.yaml"})
+        self.assertEqual(code, grpc.StatusCode.INVALID_ARGUMENT)
+        self.assertIn("job.yaml:3:15: error: data.vocabulary: %s/link is a link that leads out of" % self.d.root, said)
+
+
+class Pace(Network):
+    OPTIONS = ("--limits-call-rate", "5")
+
+    def test_calls_a_second(self):
+        codes = [self.by["anna"].says(self.method["Ping"], {}) for _ in range(40)]
+        refused = [text for code, text in codes if code == grpc.StatusCode.RESOURCE_EXHAUSTED]
+        self.assertGreater(len(refused), 5)
+        self.assertIn("more than 5 calls a second", refused[0])
+        # Others have a bucket of their own, and so has the socket none.
+        self.assertEqual(self.by["bert"].says(self.method["Ping"], {})[0], grpc.StatusCode.OK)
+        for _ in range(40):
+            self.d.client.call("Ping")
+        time.sleep(1)
+        self.assertEqual(self.by["anna"].says(self.method["Ping"], {})[0], grpc.StatusCode.OK)
+
+
+if __name__ == "__main__":
+    main()
