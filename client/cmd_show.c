@@ -1,5 +1,7 @@
 /* cmd_show.c - `espalier show`: everything about one job. */
 #include "client/commands.h"
+
+#include "base/clock.h"
 #include "client/job_text.h"
 #include "client/message.h"
 #include "term/format.h"
@@ -58,6 +60,42 @@ static void times(struct buf *out, const struct term *t, const Espalier__V1__Job
     if (j->ended_ms && j->attempt)
         buf_printf(out, ", launcher's exit code %d", j->exit_code);
     buf_puts(out, "\n");
+}
+
+static void attempt_row(struct buf *out, const struct term *t, const Espalier__V1__Attempt *a,
+                        bool first)
+{
+    char when[FORMAT_MAX], lasted[FORMAT_MAX];
+    label(out, t, first ? "attempts" : "");
+    buf_printf(out, "#%-2u %s", a->number, format_time(when, a->started_ms));
+    if (a->host[0]) {
+        buf_puts(out, " on ");
+        text_clean(out, a->host, strlen(a->host));
+    }
+    if (a->resumed_step)
+        buf_printf(out, " from step %llu", (unsigned long long)a->resumed_step);
+    if (a->ended_ms)
+        buf_printf(out, ", %s",
+                   format_duration(lasted, (double)(a->ended_ms - a->started_ms) / 1e3));
+    if (a->reason[0]) {
+        buf_puts(out, ", ");
+        term_style(out, t, STYLE_YELLOW, "%s", a->reason);
+    }
+    buf_puts(out, "\n");
+    text_row(out, t, "", a->text);
+}
+
+/* Said in full where there was more than one; a single attempt is told by the lines above. */
+static void attempts(struct buf *out, const struct term *t, const Espalier__V1__Job *j)
+{
+    const struct clock *clock = clock_system();
+    char left[FORMAT_MAX];
+    int64_t wait = j->not_before_ms - clock->wall_ms(clock);
+    if (j->not_before_ms && wait > 0)
+        text_row(out, t, "next attempt",
+                 format_duration(left, (double)wait / 1e3)); /* it waits for room after that */
+    for (size_t i = 0; j->n_attempts > 1 && i < j->n_attempts; i++)
+        attempt_row(out, t, j->attempts[i], i == 0);
 }
 
 static void progress(struct buf *out, const struct term *t, const Espalier__V1__Job *j)
@@ -123,6 +161,7 @@ static int print_job(struct cli *cli, const Espalier__V1__Job *j)
     buf_init(&out, 16 << 20);
     head(&out, &cli->out, j);
     times(&out, &cli->out, j);
+    attempts(&out, &cli->out, j);
     text_row(&out, &cli->out, "owner", j->owner);
     text_row(&out, &cli->out, "folder", j->folder);
     for (size_t i = 0; i < j->n_overrides; i++) {

@@ -135,7 +135,7 @@ static int print_id(struct cli *cli, const Espalier__V1__SubmitReply *reply)
     return code;
 }
 
-static int submit(struct cli *cli, const struct job_input *in, bool follow)
+static int submit(struct cli *cli, const struct job_input *in, bool follow, bool hold)
 {
     struct wire wire;
     struct err err;
@@ -144,11 +144,12 @@ static int submit(struct cli *cli, const struct job_input *in, bool follow)
     Espalier__V1__SubmitReply *reply = NULL;
     if (fill_request(&wire, in, &request, &err) != ST_OK)
         return cli_fail(cli, &err);
+    request.hold = hold;
     if (send_job(cli, &request, &reply, &err) != ST_OK)
         return explain_refusal(cli, in, &request, &err);
     print_findings(cli, in, reply->findings, reply->n_findings);
     int code = print_id(cli, reply);
-    print_next(cli, reply, follow);
+    print_next(cli, reply, follow || hold);
     snprintf(id, sizeof id, "%s", reply->id);
     reply_free(reply);
     return code == 0 && follow ? follow_job(cli, id, follow_how(cli), 0) : code;
@@ -168,7 +169,7 @@ static int run_submit(struct cli *cli, const struct args *args)
             job_input_print_findings(cli, &in);
     }
     if (st == ST_OK)
-        code = submit(cli, &in, args_flag(args, "follow"));
+        code = submit(cli, &in, args_flag(args, "follow"), args_flag(args, "hold"));
     else
         code = in.findings.errors > 0 ? status_exit_code(st) : cli_fail(cli, &err);
     job_input_fini(&in);
@@ -179,6 +180,7 @@ static const struct option_row options[] = {
     {0, "set", "KEY=VALUE",
      "replace one value of the job file; may be given often, later ones win"},
     {'f', "follow", NULL, "then watch it; the exit code is the job's result"},
+    {0, "hold", NULL, "bring it in HELD: it waits for `espalier release`"},
     {0, "json", NULL,
      "id, findings and plan as one JSON object; with --follow, events as JSON lines"},
     {0, NULL, NULL, NULL},
@@ -187,7 +189,7 @@ static const struct option_row options[] = {
 const struct command command_submit = {
     .name = "submit",
     .summary = "check a job file and queue it; its id goes to stdout",
-    .usage = "FILE [--set KEY=VALUE]... [--follow] [--json]",
+    .usage = "FILE [--set KEY=VALUE]... [--follow] [--hold] [--json]",
     .details = "The file is checked here first and again by the daemon; all faults are shown at "
                "once. Paths in it\n"
                "are those of the daemon's host; relative ones start at the file's folder. FILE may "

@@ -6,6 +6,7 @@
 #include "inbox.h"
 #include "job/jobs.h"
 #include "job/records.h"
+#include "job/sweep.h"
 #include "launch/hosts.h"
 #include "loop.h"
 #include "metrics/metrics.h"
@@ -253,21 +254,14 @@ static const struct {
     enum status (*create)(struct daemon *d, struct err *err);
     void (*destroy)(struct daemon *d); /* accepts what a failed create left */
 } subsystems[] = {
-    {"process", create_process, destroy_process},
-    {"home", home_lock, home_unlock},
-    {"socket", home_lock_socket, home_unlock},
-    {"nodes", create_nodes, destroy_nodes},
-    {"store", create_store, destroy_store},
-    {"jobs", create_jobs, destroy_jobs},
-    {"launcher", create_launch, destroy_launch},
-    {"inbox", create_inbox, destroy_inbox},
-    {"streams", streams_create, destroy_streams},
-    {"checker", checker_create, checker_destroy},
-    {"access", access_create, access_destroy},
-    {"metrics", metrics_create, metrics_destroy},
-    {"webhook", webhook_create, webhook_destroy},
-    {"server", create_server, destroy_server},
-    {"webhook's thread", webhook_start, webhook_stop},
+    {"process", create_process, destroy_process}, {"home", home_lock, home_unlock},
+    {"socket", home_lock_socket, home_unlock},    {"nodes", create_nodes, destroy_nodes},
+    {"store", create_store, destroy_store},       {"jobs", create_jobs, destroy_jobs},
+    {"launcher", create_launch, destroy_launch},  {"inbox", create_inbox, destroy_inbox},
+    {"streams", streams_create, destroy_streams}, {"checker", checker_create, checker_destroy},
+    {"access", access_create, access_destroy},    {"sweeper", sweep_create, sweep_destroy},
+    {"metrics", metrics_create, metrics_destroy}, {"webhook", webhook_create, webhook_destroy},
+    {"server", create_server, destroy_server},    {"webhook's thread", webhook_start, webhook_stop},
 };
 #define SUBSYSTEMS (sizeof subsystems / sizeof *subsystems)
 

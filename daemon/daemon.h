@@ -28,6 +28,7 @@ struct answer;
 struct metrics;
 struct webhook;
 struct access;
+struct sweeper;
 
 struct daemon {
     struct options options;
@@ -42,6 +43,7 @@ struct daemon {
     struct jobs *jobs; /* those that are not over */
     struct inbox *inbox;
     struct checker *checker; /* its thread parses job files */
+    struct sweeper *sweeper; /* its thread deletes folders of removed jobs */
     struct streams *streams; /* open Watch, Logs and Download calls */
     struct rpc_server *server;
     struct metrics *metrics; /* the page; NULL = none */
@@ -57,6 +59,7 @@ struct daemon {
     bool stale;            /* memory could not be read anew: nothing is known until it is */
     bool queue_dirty;      /* something changed that may let a job start */
     int64_t next_tick_ms;  /* monotonic */
+    int64_t next_start_ms; /* when a job that waits after a bad end may start; 0 = none does */
     int64_t complained_ms; /* when a failing store was last logged */
     int stop_signal;       /* 0 = go on */
 };

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define TICK_MS 250
+#define WAIT_MOST_MS 3600000
 #define TICK_FAILING_MS 1000 /* while the store fails: each try may wait for a lock */
 #define GROUP_MAX 256        /* messages a group; bounds how long an answer waits for its commit */
 #define COMPLAIN_EVERY_MS 10000
@@ -64,9 +65,13 @@ static int wait_ms(const struct daemon *d)
 {
     if (!d->failing && (store_is_writing(d->store) || d->queue_dirty))
         return 0;
-    if (!d->failing && jobs_load(d->jobs, &d->options.node).running == 0 && !streams_want_tick(d))
+    bool tick =
+        d->failing || jobs_load(d->jobs, &d->options.node).running > 0 || streams_want_tick(d);
+    int64_t left = tick ? d->next_tick_ms - d->clock->mono_ms(d->clock) : WAIT_MOST_MS;
+    if (d->next_start_ms && d->next_start_ms - daemon_now_ms(d) < left)
+        left = d->next_start_ms - daemon_now_ms(d);
+    if (left >= WAIT_MOST_MS && !d->next_start_ms)
         return -1;
-    int64_t left = d->next_tick_ms - d->clock->mono_ms(d->clock);
     return left < 0 ? 0 : (int)left;
 }
 
@@ -94,6 +99,10 @@ static void loop_wait(struct daemon *d)
 
 static void loop_timers(struct daemon *d)
 {
+    if (d->next_start_ms && daemon_now_ms(d) >= d->next_start_ms) {
+        d->next_start_ms = 0;
+        d->queue_dirty = true;
+    }
     int64_t now = d->clock->mono_ms(d->clock);
     if (now < d->next_tick_ms)
         return;

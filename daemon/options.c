@@ -346,6 +346,8 @@ static enum status take(struct options *o, struct config_source *s, struct err *
     o->retries = (int)c->retries;
     o->term_ms = (int64_t)(c->stop_term_s * 1000);
     o->kill_ms = (int64_t)(c->stop_kill_s * 1000);
+    o->pause_kill_ms = (int64_t)(c->pause_kill_s * 1000);
+    o->retry_wait_ms = (int64_t)(c->retry_wait_s * 1000);
     return ST_OK;
 }
 

@@ -17,6 +17,8 @@ struct options {
     struct resources node;                       /* how much may run at once */
     int retries;                                 /* new attempts after the first */
     int64_t term_ms, kill_ms;                    /* of the stop ladder, from the request on */
+    int64_t pause_kill_ms;                       /* its last rung after a pause */
+    int64_t retry_wait_ms;                       /* longest wait between attempts */
 };
 
 /* Reads file and command line, fills in defaults. *ret_exit >= 0: --help or --version was answered; end with that code.

@@ -12,9 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOST_AFTER_MS 10000 /* polls that can tell nothing, until UNREACHABLE */
 #define COMPLAIN_EVERY_MS 30000
-#define RETRY_WAIT_MOST_MS 300000
 
 static const struct change by_daemon = {.actor = "daemon"};
 static const struct change by_launcher = {.actor = "launcher"};
@@ -49,7 +47,9 @@ const char *job_stop_reason(const struct job *job)
         return "paused";
     if (job->state != JOB_STOPPING)
         return NULL;
-    return job->reason == REASON_TIME_LIMIT ? "timeout" : "cancelled";
+    return job->reason == REASON_TIME_LIMIT ? "timeout"
+           : job->reason == REASON_STALLED  ? "stalled"
+                                            : "cancelled";
 }
 
 /* ---- the end of an attempt ------------------------------------------------------------------ */
@@ -133,7 +133,7 @@ static enum status count_spent(struct daemon *d, const struct job *job, enum job
     return ST_OK;
 }
 
-static int job_retries(const struct daemon *d, const struct job *job)
+int job_retries(const struct daemon *d, const struct job *job)
 {
     return job->retries >= 0 ? job->retries : d->options.retries;
 }
@@ -152,8 +152,9 @@ static void judge_end(struct daemon *d, struct active *a, const struct job_end *
                                              job_retries(d, &a->job), &change.reason);
         describe_end(d, &a->job, end, event, launcher_text, text);
         if (event == ON_END_RETRY)
-            change.wait_ms = job_retry_wait_ms(
-                reason, &spent, daemon_now_ms(d) - a->job.attempt.started_ms, RETRY_WAIT_MOST_MS);
+            change.wait_ms =
+                job_retry_wait_ms(reason, &spent, daemon_now_ms(d) - a->job.attempt.started_ms,
+                                  d->options.retry_wait_ms);
         st = job_apply(d, a, event, &change, &err);
     }
     if (st != ST_OK)
@@ -238,9 +239,11 @@ void job_act(struct daemon *d, struct active *a)
 static void climb_ladder(struct daemon *d, struct active *a, const struct view *v)
 {
     int64_t waited = daemon_now_ms(d) - a->job.changed_ms;
+    /* A pause is no good without its checkpoint, which may take its time. */
+    bool pausing = a->job.state == JOB_PAUSING;
     if (!job_stop_reason(&a->job))
         return;
-    if (waited >= d->options.kill_ms) {
+    if (waited >= (pausing ? d->options.pause_kill_ms : d->options.kill_ms)) {
         /* Again at every tick: a process may have been born between two looks. */
         d->launch->ops->stop(d->launch, &v->spec, STOP_KILL);
         a->rung = 2;
@@ -264,7 +267,7 @@ static void contact_lost(struct daemon *d, struct active *a, const struct eviden
     if (a->unknown_since_ms == 0)
         a->unknown_since_ms = now;
     struct change change = {.actor = "launcher", .text = ev->text};
-    if (now - a->unknown_since_ms >= LOST_AFTER_MS && job_next(a->job.state, ON_LOSE))
+    if (now - a->unknown_since_ms >= JOB_LOST_AFTER_MS && job_next(a->job.state, ON_LOSE))
         job_apply(d, a, ON_LOSE, &change, NULL);
 }
 

@@ -5,6 +5,9 @@
 #include "job/text.h"
 #include "metrics/metrics.h"
 
+#include "espalier/v1/job.pb-c.h"
+
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -34,6 +37,15 @@ static enum status begin_attempt(struct job *job, int64_t now, struct err *err)
     return ST_OK;
 }
 
+/* A person begins anew: what was spent does not count, and an old --from is forgotten. */
+static void begin_count(struct job *job, const struct change *change)
+{
+    job->counted_from = job->attempt.number;
+    snprintf(job->resume_from, sizeof job->resume_from, "%s",
+             change->resume_from ? change->resume_from : "");
+    job->resume_since = job->resume_from[0] ? job->attempt.number + 1 : 0;
+}
+
 static bool ends_attempt(enum job_event event)
 {
     return event >= ON_END_OK || event == ON_PREEMPT || event == ON_RESOLVE_FAILED ||
@@ -58,6 +70,8 @@ static enum status take_edge(struct job *job, const struct job_edge *edge,
         snprintf(job->attempt.text, sizeof job->attempt.text, "%s", job->text);
         job->exit_code = job->attempt.exit_code;
     }
+    if (edge->event == ON_RETRY)
+        begin_count(job, change);
     return edge->event == ON_PLACE ? begin_attempt(job, now, err) : ST_OK;
 }
 
@@ -105,10 +119,44 @@ enum status job_apply(struct daemon *d, struct active *a, enum job_event event,
     return ST_OK;
 }
 
-enum status job_submit(struct daemon *d, struct job *job, const struct submission *sub,
-                       const char *digest, const char *actor, struct err *err)
+static enum status append_note(struct daemon *d, const struct job *job, char *text, struct err *err)
 {
-    const struct job_edge *edge = job_next(JOB_NONE, ON_SUBMIT);
+    Espalier__V1__Note note = ESPALIER__V1__NOTE__INIT;
+    uint8_t bytes[512];
+    note.text = text;
+    assert(protobuf_c_message_get_packed_size(&note.base) <= sizeof bytes);
+    struct event e = {.job_id = job->id,
+                      .time_ms = daemon_now_ms(d),
+                      .kind = EVENT_NOTE,
+                      .attempt = job->attempt.number,
+                      .body = bytes,
+                      .body_len = protobuf_c_message_pack(&note.base, bytes)};
+    return store_event_append(d->store, &e, err);
+}
+
+enum status job_set_priority(struct daemon *d, struct active *a, int priority, const char *actor,
+                             struct err *err)
+{
+    struct job next = a->job;
+    char text[128];
+    snprintf(text, sizeof text, "priority %d instead of %d, said by %.40s", priority,
+             a->job.priority, actor);
+    next.priority = priority;
+    enum status st = append_note(d, &next, text, err);
+    if (st == ST_OK)
+        st = store_job_save(d->store, &next, err);
+    if (st != ST_OK)
+        return group_fail(d, err);
+    a->job = next;
+    d->queue_dirty = true;
+    return ST_OK;
+}
+
+enum status job_submit(struct daemon *d, struct job *job, enum job_event event,
+                       const struct submission *sub, const char *digest, const char *actor,
+                       struct err *err)
+{
+    const struct job_edge *edge = job_next(JOB_NONE, event);
     struct change change = {.actor = actor};
     enum status st = take_edge(job, edge, &change, daemon_now_ms(d), err);
     if (st == ST_OK)

@@ -59,6 +59,10 @@ static enum status write_attempt(struct daemon *d, const struct job *job, const 
     json_object_object_add(obj, "report_address", json_object_new_string(d->options.listen));
     json_object_object_add(obj, "token", json_object_new_string(job->attempt.token));
     json_object_object_add(obj, "folder", json_object_new_string(base));
+    if (job->resume_from[0]) {
+        json_object_object_add(obj, "resume_from", json_object_new_string(job->resume_from));
+        json_object_object_add(obj, "resume_since", json_object_new_int(job->resume_since));
+    }
     struct json_object *ranks = placement_json(d, job);
     if (ranks)
         json_object_object_add(obj, "ranks", ranks);

@@ -54,7 +54,11 @@ enum status jobs_add(struct jobs *jobs, const struct job *job, struct err *err)
         return err_set(err, ST_NOMEM, "out of memory for job %lld", (long long)job->id);
     a->job = *job;
     a->changed = true;
-    jobs->list[jobs->n++] = a;
+    /* Nearly always the newest; one that is retried goes back to its place. */
+    size_t at = jobs->n++;
+    for (; at > 0 && jobs->list[at - 1]->job.id > job->id; at--)
+        jobs->list[at] = jobs->list[at - 1];
+    jobs->list[at] = a;
     return ST_OK;
 }
 

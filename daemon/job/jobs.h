@@ -39,7 +39,7 @@ void jobs_destroy(struct jobs *jobs); /* NULL allowed */
 /* Everything anew from the store, each one marked changed. After a failure the table is empty. */
 enum status jobs_reload(struct jobs *jobs, struct store *store, const struct nodes *nodes,
                         struct err *err);
-/* Copies; the id is larger than any before. */
+/* Copies. */
 enum status jobs_add(struct jobs *jobs, const struct job *job, struct err *err);
 struct active *jobs_find(const struct jobs *jobs, int64_t id); /* NULL if none */
 void jobs_drop_over(struct jobs *jobs);

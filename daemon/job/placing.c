@@ -33,12 +33,22 @@ struct rooms *rooms_now(const struct daemon *d)
     return rooms;
 }
 
-static size_t collect_waiting(const struct jobs *jobs, struct queue_job *to)
+/* Those that may start now. One that waits after a bad end is looked at again when its time has come. */
+static size_t collect_waiting(struct daemon *d, struct queue_job *to)
 {
     size_t n = 0;
-    for (size_t i = 0; i < jobs->n; i++)
-        if (job_state_is_waiting(jobs->list[i]->job.state))
-            to[n++] = queue_job_of(&jobs->list[i]->job);
+    int64_t now = daemon_now_ms(d);
+    d->next_start_ms = 0;
+    for (size_t i = 0; i < d->jobs->n; i++) {
+        const struct job *job = &d->jobs->list[i]->job;
+        if (!job_state_is_waiting(job->state))
+            continue;
+        if (job->not_before_ms > now &&
+            (d->next_start_ms == 0 || job->not_before_ms < d->next_start_ms))
+            d->next_start_ms = job->not_before_ms;
+        if (job->not_before_ms <= now)
+            to[n++] = queue_job_of(job);
+    }
     return n;
 }
 
@@ -86,6 +96,7 @@ void queue_run(struct daemon *d)
     for (size_t i = 0; i < d->jobs->n; i++)
         n += job_state_is_waiting(d->jobs->list[i]->job.state);
     if (n == 0) {
+        d->next_start_ms = 0;
         d->queue_dirty = false;
         return;
     }
@@ -95,7 +106,7 @@ void queue_run(struct daemon *d)
     if (waiting && room && s.rooms) {
         memcpy(room, s.rooms->free, (size_t)d->nodes.n * sizeof *room);
         d->queue_dirty = false;
-        queue_pick(waiting, collect_waiting(d->jobs, waiting), &d->nodes, room, start_job, &s);
+        queue_pick(waiting, collect_waiting(d, waiting), &d->nodes, room, start_job, &s);
     }
     rooms_destroy(s.rooms);
     free(room);

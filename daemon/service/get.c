@@ -1,5 +1,6 @@
 /* get.c - Get: one job with all that is known about it. */
 #include "base/json.h"
+#include "job/act.h"
 #include "job/folder.h"
 #include "job/text.h"
 #include "loop.h"
@@ -11,6 +12,7 @@
 
 #define ARTIFACTS_SHOWN 10000
 #define PHASES_SHOWN 64
+#define ATTEMPTS_SHOWN 100
 
 /* The wire form of a job and what it points at. */
 struct wire_job {
@@ -65,6 +67,28 @@ static bool add_phase(const char *phase, double seconds, void *user)
     return !w->failed && w->job.n_phase_times < PHASES_SHOWN;
 }
 
+static bool add_attempt(const struct attempt *from, void *user)
+{
+    struct wire_job *w = user;
+    V1(Attempt) *a = list_add((void ***)&w->job.attempts, &w->job.n_attempts, sizeof *a);
+    if (!a) {
+        w->failed = true;
+        return false;
+    }
+    espalier__v1__attempt__init(a);
+    a->number = (uint32_t)from->number;
+    a->started_ms = from->started_ms;
+    a->ended_ms = from->ended_ms;
+    a->exit_code = from->exit_code;
+    a->signal = from->signal;
+    a->reason = (char *)job_reason_name(from->reason);
+    a->text = strdup(from->text);
+    a->host = strdup(from->host);
+    a->resumed_step = (uint64_t)from->resumed_step;
+    w->failed |= !a->text || !a->host;
+    return !w->failed;
+}
+
 /* Their strings belong to the JSON. */
 static void add_overrides(struct wire_job *w)
 {
@@ -99,6 +123,7 @@ static void fill_snapshot(struct wire_job *w)
     w->job.priority = j->priority;
     w->job.ranks = (uint32_t)j->ranks;
     w->job.exit_code = j->exit_code;
+    w->job.not_before_ms = j->not_before_ms;
 }
 
 static enum status fill_rest(struct daemon *d, struct wire_job *w, struct err *err)
@@ -115,6 +140,8 @@ static enum status fill_rest(struct daemon *d, struct wire_job *w, struct err *e
     w->job.progress = w->progress.progress;
     TRY(store_artifacts(d->store, id, add_artifact, w, err));
     TRY(store_phases(d->store, id, add_phase, w, err));
+    w->job.retries = (uint32_t)job_retries(d, &w->from);
+    TRY(store_attempts(d->store, id, w->from.attempt.number - ATTEMPTS_SHOWN, add_attempt, w, err));
     TRY(store_submission_load(d->store, id, &w->file, NULL, &w->overrides, err));
     w->job.job_file = (ProtobufCBinaryData){w->file.len, (uint8_t *)w->file.data};
     TRY(json_parse(&w->overrides_json, buf_str(&w->overrides), w->overrides.len, "overrides", err));
@@ -135,6 +162,12 @@ static void free_lists(struct wire_job *w)
     }
     for (size_t i = 0; i < w->job.n_overrides; i++)
         free(w->job.overrides[i]);
+    for (size_t i = 0; i < w->job.n_attempts; i++) {
+        free(w->job.attempts[i]->text);
+        free(w->job.attempts[i]->host);
+        free(w->job.attempts[i]);
+    }
+    free(w->job.attempts);
     free(w->job.artifacts);
     free(w->job.phase_times);
     free(w->job.overrides);

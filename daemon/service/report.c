@@ -42,7 +42,9 @@ static enum status find_reporter(struct daemon *d, const V1(ReportRequest) * r,
     struct job job;
     TRY(lookup_job(d, r->job_id, &job, err));
     struct active *a = jobs_find(d->jobs, job.id);
-    if (!a || job_state_is_over(a->job.state) || r->attempt != (uint32_t)a->job.attempt.number)
+    /* An attempt that was called over, by whatever evidence or by a person, must not come back. */
+    if (!a || a->job.attempt.ended_ms || job_state_is_over(a->job.state) ||
+        r->attempt != (uint32_t)a->job.attempt.number)
         return err_set(
             err, ST_STATE,
             "attempt %u of job %lld is not running: the job is %s, its newest attempt is "

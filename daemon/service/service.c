@@ -50,6 +50,14 @@ static void arrive(struct daemon *d, struct rpc_call *call, const ProtobufCMessa
     X(Get, get, GetRequest, RPC_UNARY, LOOK)                                                       \
     X(List, list, ListRequest, RPC_UNARY, LOOK)                                                    \
     X(Cancel, cancel, CancelRequest, RPC_UNARY, TOUCH)                                             \
+    X(Pause, pause, ControlRequest, RPC_UNARY, TOUCH)                                              \
+    X(Resume, resume, ControlRequest, RPC_UNARY, TOUCH)                                            \
+    X(Hold, hold, ControlRequest, RPC_UNARY, TOUCH)                                                \
+    X(Release, release, ControlRequest, RPC_UNARY, TOUCH)                                          \
+    X(Retry, retry, RetryRequest, RPC_UNARY, TOUCH)                                                \
+    X(Resolve, resolve, ResolveRequest, RPC_UNARY, TOUCH)                                          \
+    X(Update, update, UpdateRequest, RPC_UNARY, TOUCH)                                             \
+    X(Remove, remove, RemoveRequest, RPC_UNARY, TOUCH)                                             \
     X(Watch, watch, WatchRequest, RPC_SERVER_STREAM, LOOK)                                         \
     X(Logs, logs, LogsRequest, RPC_SERVER_STREAM, LOOK)                                            \
     X(GetStructure, get_structure, GetStructureRequest, RPC_UNARY, LOOK)                           \

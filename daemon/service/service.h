@@ -29,6 +29,22 @@ enum status serve_list(struct daemon *d, struct rpc_call *call, const V1(ListReq
                        struct err *err);
 enum status serve_cancel(struct daemon *d, struct rpc_call *call, const V1(CancelRequest) * request,
                          struct err *err);
+enum status serve_pause(struct daemon *d, struct rpc_call *call, const V1(ControlRequest) * request,
+                        struct err *err);
+enum status serve_resume(struct daemon *d, struct rpc_call *call,
+                         const V1(ControlRequest) * request, struct err *err);
+enum status serve_hold(struct daemon *d, struct rpc_call *call, const V1(ControlRequest) * request,
+                       struct err *err);
+enum status serve_release(struct daemon *d, struct rpc_call *call,
+                          const V1(ControlRequest) * request, struct err *err);
+enum status serve_retry(struct daemon *d, struct rpc_call *call, const V1(RetryRequest) * request,
+                        struct err *err);
+enum status serve_resolve(struct daemon *d, struct rpc_call *call,
+                          const V1(ResolveRequest) * request, struct err *err);
+enum status serve_update(struct daemon *d, struct rpc_call *call, const V1(UpdateRequest) * request,
+                         struct err *err);
+enum status serve_remove(struct daemon *d, struct rpc_call *call, const V1(RemoveRequest) * request,
+                         struct err *err);
 enum status serve_watch(struct daemon *d, struct rpc_call *call, const V1(WatchRequest) * request,
                         struct err *err);
 enum status serve_logs(struct daemon *d, struct rpc_call *call, const V1(LogsRequest) * request,
@@ -54,6 +70,10 @@ enum status serve_revoke_token(struct daemon *d, struct rpc_call *call,
 /* "12" or "last", the newest that d->caller may see. ST_INVALID for other text, ST_NOT_FOUND with what to do, ST_DENIED
  * when it is somebody else's. The job itself may be over. */
 enum status lookup_job(struct daemon *d, const char *text, struct job *ret_job, struct err *err);
+
+/* Owes a ControlReply with this state. control.c */
+enum status answer_state(struct daemon *d, struct rpc_call *call, enum job_state state,
+                         struct err *err);
 
 /* Wire form of what the store knows. Strings are borrowed from job; the buffers of ids are the caller's. */
 struct wire_progress {

@@ -124,7 +124,8 @@ static enum status add_job(struct daemon *d, struct check *c, const struct submi
     fill_job(d, c, &job);
     struct queue_job as_queued = queue_job_of(&job);
     TRY(place_check_fits(&d->nodes, &as_queued.gang, err));
-    TRY(job_submit(d, &job, sub, digest, "user", err));
+    TRY(job_submit(d, &job, c->submit->hold ? ON_SUBMIT_HELD : ON_SUBMIT, sub, digest, "user",
+                   err));
     c->job_id = job.id;
     return ST_OK;
 }

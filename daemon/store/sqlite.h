@@ -31,6 +31,13 @@
       "text) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")                                            \
     X(ATTEMPTS, "SELECT a.attempt, " STORE_ATTEMPT_COLUMNS " FROM attempts a WHERE a.job_id = ?1 " \
                 "AND a.attempt > ?2 ORDER BY a.attempt")                                           \
+    X(JOB_REMOVE, "DELETE FROM jobs WHERE id = ?1")                                                \
+    X(REMOVAL_ADD, "INSERT INTO removals (job_id) VALUES (?1)")                                    \
+    X(REMOVALS, "SELECT job_id FROM removals ORDER BY job_id LIMIT ?1")                            \
+    X(REMOVAL_DONE, "DELETE FROM removals WHERE job_id = ?1")                                      \
+    X(CHECKPOINT_FIND,                                                                             \
+      "SELECT path FROM checkpoints WHERE job_id = ?1 AND (path = ?2 OR "                          \
+      "substr(path, -length(?2) - 1) = '/' || ?2 OR total_step = ?2) ORDER BY path DESC LIMIT 1")  \
     X(JOB_LOAD, STORE_JOB_SELECT " WHERE j.id = ?1")                                               \
     X(JOB_NEWEST, "SELECT max(id) FROM jobs")                                                      \
     X(JOB_NEWEST_OF, "SELECT max(id) FROM jobs WHERE owner = ?1")                                  \

@@ -53,6 +53,11 @@ enum status store_attempt_save(struct store *s, const struct job *job, struct er
 typedef bool (*store_attempt_f)(const struct attempt *a, void *user);
 enum status store_attempts(struct store *s, int64_t job_id, int after, store_attempt_f each,
                            void *user, struct err *err);
+/* All rows of a job; its folder is noted as one that must go. */
+enum status store_job_remove(struct store *s, int64_t id, struct err *err);
+/* Jobs whose folder must go, at most `most`; how many. */
+int store_removals(struct store *s, int64_t *ret_ids, int most);
+enum status store_removal_done(struct store *s, int64_t id, struct err *err);
 /* With its newest attempt. ST_NOT_FOUND. */
 enum status store_job_load(struct store *s, int64_t id, struct job *ret_job, struct err *err);
 /* Of an owner, or (NULL) of all. ST_NOT_FOUND: no job yet. */
@@ -155,6 +160,9 @@ struct stored_file { /* a checkpoint or an artifact */
 };
 enum status store_checkpoint_add(struct store *s, int64_t job_id, int attempt,
                                  const struct stored_file *f, struct err *err);
+/* By its path, its file's name or its total step. ST_NOT_FOUND (err untouched). */
+enum status store_checkpoint_find(struct store *s, int64_t job_id, const char *name,
+                                  char ret_path[JOB_FILE_MAX], struct err *err);
 enum status store_artifact_add(struct store *s, int64_t job_id, const struct stored_file *f,
                                struct err *err);
 typedef bool (*store_file_f)(const struct stored_file *f, void *user);

@@ -192,6 +192,37 @@ static void read_job(sqlite3_stmt *q, struct job *j)
     read_attempt(&r, &j->attempt);
 }
 
+static enum status run_for(struct store *s, enum store_statement which, int64_t id,
+                           const char *doing, struct err *err)
+{
+    TRY(store_write(s, err));
+    sqlite3_stmt *q = store_use(s, which);
+    sqlite3_bind_int64(q, 1, id);
+    return store_run(s, q, doing, err);
+}
+
+enum status store_job_remove(struct store *s, int64_t id, struct err *err)
+{
+    TRY(run_for(s, SQL_JOB_REMOVE, id, "removing a job", err));
+    return run_for(s, SQL_REMOVAL_ADD, id, "removing a job", err);
+}
+
+int store_removals(struct store *s, int64_t *ret_ids, int most)
+{
+    sqlite3_stmt *q = store_use(s, SQL_REMOVALS);
+    sqlite3_bind_int(q, 1, most);
+    int n = 0;
+    while (n < most && store_row(s, q, "reading removals", NULL) == ST_OK)
+        ret_ids[n++] = sqlite3_column_int64(q, 0);
+    sqlite3_reset(q);
+    return n;
+}
+
+enum status store_removal_done(struct store *s, int64_t id, struct err *err)
+{
+    return run_for(s, SQL_REMOVAL_DONE, id, "removing a job's folder", err);
+}
+
 enum status store_attempts(struct store *s, int64_t job_id, int after, store_attempt_f each,
                            void *user, struct err *err)
 {

@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static enum status newest_structure(struct store *s, int64_t job_id, int *ret_version,
@@ -73,6 +74,18 @@ enum status store_checkpoint_add(struct store *s, int64_t job_id, int attempt,
     sqlite3_bind_int64(q, 5, f->size_bytes);
     sqlite3_bind_text(q, 6, f->sha256, -1, SQLITE_STATIC);
     return store_run(s, q, "adding a checkpoint", err);
+}
+
+enum status store_checkpoint_find(struct store *s, int64_t job_id, const char *name,
+                                  char ret_path[JOB_FILE_MAX], struct err *err)
+{
+    sqlite3_stmt *q = store_use(s, SQL_CHECKPOINT_FIND);
+    sqlite3_bind_int64(q, 1, job_id);
+    sqlite3_bind_text(q, 2, name, -1, SQLITE_STATIC);
+    TRY(store_row(s, q, "looking for a checkpoint", err));
+    snprintf(ret_path, JOB_FILE_MAX, "%s", store_text(q, 0));
+    sqlite3_reset(q);
+    return ST_OK;
 }
 
 enum status store_artifact_add(struct store *s, int64_t job_id, const struct stored_file *f,

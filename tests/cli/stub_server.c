@@ -23,6 +23,7 @@
 
 #define JOBS 130  /* List gives them in pages */
 #define EVENTS 40 /* of every job */
+#define METRICS 5
 #define LOG_LINES 30
 #define FILE_SIZE 700001u /* three chunks and a piece */
 #define CHUNK 262144u
@@ -298,12 +299,33 @@ static bool next_event(struct stream *s)
     return rpc_call_send(s->call, &event.base);
 }
 
+/* Of two series, the one with a name that CSV must quote. */
+static bool next_metric(struct stream *s)
+{
+    Espalier__V1__Event event = ESPALIER__V1__EVENT__INIT;
+    Espalier__V1__Metric metric = ESPALIER__V1__METRIC__INIT;
+    if (s->at == METRICS)
+        return false;
+    event.cursor = ++s->at;
+    event.job_id = s->id;
+    event.time_ms = NOON + (int64_t)s->at * 1000;
+    event.kind_case = ESPALIER__V1__EVENT__KIND_METRIC;
+    event.metric = &metric;
+    metric.name = s->at % 2 ? (char *)"loss.giou" : (char *)"a \"b\", c";
+    metric.value = 1.0 / (double)s->at;
+    metric.total_step = 10 * s->at;
+    metric.unit = (char *)"s";
+    return rpc_call_send(s->call, &event.base);
+}
+
 static void watch(struct rpc_call *call, const ProtobufCMessage *message, void *user)
 {
     (void)user;
     const Espalier__V1__WatchRequest *request = (const Espalier__V1__WatchRequest *)message;
+    bool metrics = request->n_kinds == 1 && !strcmp(request->kinds[0], "metric");
     if (known_id(call, request->id))
-        stream_start(call, request->id, request->after, request->follow, next_event);
+        stream_start(call, request->id, request->after, request->follow,
+                     metrics ? next_metric : next_event);
 }
 
 static bool next_line(struct stream *s)

@@ -1,5 +1,7 @@
 """The client against a server that misbehaves on request: every command's output, JSON, errors and exit codes."""
+import csv
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -162,6 +164,20 @@ class Talk(StubTest):
         self.assertEqual(self.check(0, "cancel", "11", "--reason", "enough"), "11 STOPPING\n")
         self.assertEqual(self.check_json("cancel", "11", "--json"), {"id": "11", "state": "STOPPING"})
         self.check(5, "cancel", "7", "11", says="has ended")
+
+    def test_metrics(self):
+        self.stub()
+        rows = self.check_json("metrics", "7", "--json", lines=True)
+        self.assertEqual([(r["name"], r["value"], r["total_step"]) for r in rows],
+                         [("loss.giou" if n % 2 else 'a "b", c', 1 / n, 10 * n) for n in range(1, 6)])
+        self.assertEqual(len(self.check_json("metrics", "7", "loss.giou", "--json", lines=True)), 3)
+        self.assertEqual(len(self.check_json("metrics", "7", "lo*", "--json", lines=True)), 3)
+        self.assertEqual(self.check(0, "metrics", "7", "other"), "")
+        table = list(csv.reader(io.StringIO(self.check(0, "metrics", "7", "--csv"))))
+        self.assertEqual([row[2] for row in table], ["name"] + [r["name"] for r in rows])
+        self.assertEqual([float(row[3]) for row in table[1:]], [r["value"] for r in rows])
+        self.assertRegex(self.check(0, "metrics", "7"), r"loss.giou +0.2 +s +50 +0.2 +1 +3\n")
+        self.assertEqual(len(self.check(0, "metrics", "7", "loss.giou").splitlines()), 3)
 
     def test_structure(self):
         self.stub()

@@ -39,6 +39,7 @@ def state_name(number):
 class Client:
     """Calls by name; requests as dictionaries of fields."""
     REPLIES = {m.name: getattr(J, m.output_type.name) for m in J.DESCRIPTOR.services_by_name["JobService"].methods}
+    REQUESTS = {m.name: getattr(J, m.input_type.name) for m in J.DESCRIPTOR.services_by_name["JobService"].methods}
 
     def __init__(self, address):
         self.channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", 64 << 20),
@@ -49,7 +50,7 @@ class Client:
         self.channel.close()
 
     def call(self, method, timeout=20, **fields):
-        request = getattr(J, method + "Request")(**fields)
+        request = self.REQUESTS[method](**fields)
         return self.channel.unary_unary("/espalier.v1.JobService/" + method,
                                         request_serializer=type(request).SerializeToString,
                                         response_deserializer=self.REPLIES[method].FromString)(request, timeout=timeout)
@@ -72,7 +73,7 @@ class Daemon:
         self.dir = tempfile.mkdtemp(prefix="espalier-d-")  # mode 0700
         self.home = os.path.join(self.dir, "home")
         self.address = "unix:" + os.path.join(self.dir, "s")
-        self.options = ["--cores", "2", "--memory", "1000000", "--launcher", launcher, *options]
+        self.options = ["--cores", "2", "--memory", "1000000", "--launcher", launcher, "--retry-wait", "0", *options]
         self.process = self.client = None
 
     def argv(self):
@@ -120,14 +121,14 @@ class Daemon:
 
     # ---- jobs
 
-    def submit(self, script="", request_id=None, **resources):
-        """A job whose name is the fake launcher's script."""
+    def submit(self, script="", request_id=None, top="", hold=False, **resources):
+        """A job whose name is the fake launcher's script; top: further lines of its file."""
         text = "name: '%s'\ndata:\n  pretrain: /etc/hostname\n  vocabulary: /etc/hostname\n" % script
-        text += "phases:\n  pretrain:\n    steps: 1000\n"
+        text += top + "phases:\n  pretrain:\n    steps: 1000\n"
         if resources:
             text += "resources:\n" + "".join("  %s: %s\n" % kv for kv in resources.items())
         return self.client.call("Submit", job_file=text.encode(), file_name="job.yaml", folder="/tmp",
-                                request_id=request_id or uuid.uuid4().hex).id
+                                request_id=request_id or uuid.uuid4().hex, hold=hold).id
 
     def get(self, job):
         return self.client.call("Get", id=job).job

@@ -1,0 +1,41 @@
+/* remove.c - Remove: a job that is over is forgotten, rows and folder. */
+#include "base/log.h"
+#include "job/sweep.h"
+#include "loop.h"
+#include "service/service.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void send_remove(struct daemon *d, struct rpc_call *call, void *arg)
+{
+    V1(RemoveReply) reply = ESPALIER__V1__REMOVE_REPLY__INIT;
+    char id[24];
+    snprintf(id, sizeof id, "%lld", (long long)*(int64_t *)arg);
+    reply.id = id;
+    log_info("job %s was removed by %s", id, d->caller->name);
+    sweep_folders(d); /* the rows are gone for good now */
+    rpc_call_reply(call, &reply.base);
+}
+
+enum status serve_remove(struct daemon *d, struct rpc_call *call, const V1(RemoveRequest) * request,
+                         struct err *err)
+{
+    struct job job;
+    TRY(lookup_job(d, request->id, &job, err));
+    if (!job_state_is_over(job.state))
+        return err_set(err, ST_STATE,
+                       "job %lld is %s; a job that is not over cannot be removed: `espalier cancel "
+                       "%lld`, and when it has ended ask again",
+                       (long long)job.id, job_state_name(job.state), (long long)job.id);
+    int64_t *id = malloc(sizeof *id);
+    if (!id)
+        return err_set(err, ST_NOMEM, "the daemon is out of memory");
+    *id = job.id;
+    enum status st = store_job_remove(d->store, job.id, err);
+    if (st == ST_OK && !loop_answer(d, call, send_remove, id, free))
+        st = err_set(err, ST_NOMEM, "the daemon is out of memory");
+    if (st != ST_OK)
+        free(id);
+    return st;
+}
