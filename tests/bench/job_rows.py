@@ -22,7 +22,8 @@ evaluate: {{limit: 1}}
 export: {{shared: false, expanded: false}}
 resources: {{ranks: {ranks}, threads: {threads}}}
 """
-LINE = re.compile(r"worker: (\w+) (\d+)/(\d+) loss (\S+)")
+LINE = re.compile(r"worker\S*: (\w+) (\d+)/(\d+) loss (\S+)")
+COST = re.compile(r"metric comm\.(\w+) = (\S+)")
 
 
 def make_data(o, folder, pixels, scenes):
@@ -42,26 +43,32 @@ def kill_ranks(mpirun):
 
 
 def stamps(o, folder, enough=None, **how):
-    """Runs a job; -> {phase: [(step, seconds)]} of its progress lines. It is ended after the line of phase and step
-    `enough`."""
+    """Runs a job; -> {phase: [(step, seconds)]} of its progress lines, and under "comm" the newest cost of the sums over
+    ranks. It is ended after the line of phase and step `enough`, and with ranks after the costs that follow it."""
     os.makedirs(folder)
     with open(os.path.join(folder, "job.yaml"), "w") as f:
         f.write(JOB.format(**how))
     argv = ["mpirun", "-n", str(how["ranks"]), "--oversubscribe", "--bind-to", "none", os.path.join(o.bin, "espalier-worker"),
             "run", "--job-dir", folder]
-    seen, log = {}, []
+    seen, log, over = {}, [], False
     job = subprocess.Popen(argv, env=machine.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                            stderr=subprocess.STDOUT, text=True)
     for line in job.stdout:
         now = time.monotonic()
         log.append(line)
-        found = LINE.search(line)
+        cost, found = COST.search(line), LINE.search(line)
+        if cost:
+            seen.setdefault("comm", {})[cost.group(1)] = float(cost.group(2))
+            if over and cost.group(1) == "exposed":
+                kill_ranks(job)
+                over = False
         if found:
             phase, step, _, loss = found.groups()
             if not float("-inf") < float(loss) < float("inf"):
                 raise machine.Refused("a job's loss is %s" % loss)
             seen.setdefault(phase, []).append((int(step), now))
-            if (phase, int(step)) == enough:
+            over = (phase, int(step)) == enough
+            if over and how["ranks"] == 1:
                 kill_ranks(job)
     if job.wait() and not enough:
         raise machine.Refused("a job ended with %d: %s" % (job.returncode, "".join(log[-8:])))
@@ -110,23 +117,29 @@ def search_overhead(o):
 
 
 def ranks_once(o, data, folder, size, batch, steps, ranks, threads):
-    """steps after as many as half of them for warming up; -> images a second."""
+    """steps after as many as half of them for warming up; -> images a second, cost of the sums a step."""
     every = steps // 2
     seen = stamps(o, folder, enough=("pretrain", every + steps), size=size, data=data, batch=batch, every=every, ranks=ranks,
                   threads=threads, phases="pretrain: {steps: %d}" % (4 * steps))
-    return batch / pace(seen.get("pretrain", []), every, every + steps)
+    return batch / pace(seen.get("pretrain", []), every, every + steps), seen.get("comm")
 
 
 def ranks_rows(o, name, size, pixels, batch, steps):
-    two, one = [], []
+    two, one, costs = [], [], []
     with tempfile.TemporaryDirectory(prefix="espalier-bench-") as tmp:
         data = os.path.join(tmp, "data")
         make_data(o, data, pixels, 4 * batch)
         for i in range(o.repeat):
-            two.append(ranks_once(o, data, os.path.join(tmp, "two-%d" % i), size, batch, steps, 2, 1))
-            one.append(ranks_once(o, data, os.path.join(tmp, "one-%d" % i), size, batch, steps, 1, 2))
+            rate, cost = ranks_once(o, data, os.path.join(tmp, "two-%d" % i), size, batch, steps, 2, 1)
+            two.append(rate)
+            costs.append(cost)
+            one.append(ranks_once(o, data, os.path.join(tmp, "one-%d" % i), size, batch, steps, 1, 2)[0])
+    cost = {k: median([c[k] for c in costs]) for k in costs[0]}
+    machine.note("%s: %.1f MiB on the wire a step and rank; %.1f ms exposed after backward, %.1f ms of transport within it"
+                 % (name, cost["wire"], cost["exposed"], cost["inside_backward"]))
     return [row(name, median(two), "images/s", "higher", median(one), "1 rank x 2 threads, same global batch", span(two),
-                model="%s, global batch %d" % (size, batch))]
+                model="%s, global batch %d" % (size, batch), wire_mib_per_step=cost["wire"],
+                exposed_ms_per_step=cost["exposed"], transport_ms_in_backward=cost["inside_backward"])]
 
 
 def ranks_2x1(o):

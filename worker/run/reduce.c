@@ -5,6 +5,11 @@
 
 #include <stdlib.h>
 
+/* Elements: below the first a sum costs more in calls than in bytes, above the second the transport's temporary buffers leave
+ * the caches. */
+#define BUCKET_LEAST ((int64_t)1 << 16)
+#define BUCKET_MOST ((int64_t)3 << 19)
+
 struct bucket {
     struct comm_sum sum;
     int64_t missing; /* elements that backward will still add to */
@@ -84,10 +89,16 @@ static void on_node(void *arg)
 
 /* ---- a step ---------------------------------------------------------------------------------- */
 
+static int64_t bucket_width(int64_t size)
+{
+    int64_t width = size / 8;
+    return width < BUCKET_LEAST ? BUCKET_LEAST : width > BUCKET_MOST ? BUCKET_MOST : width;
+}
+
 enum status reduce_create(struct reduce **ret_r, struct comm *comm, struct params *p, bool bf16,
                           int64_t bucket, struct trace *trace, struct err *err)
 {
-    int64_t size = params_size(p), width = bucket ? bucket : REDUCE_BUCKET;
+    int64_t size = params_size(p), width = bucket ? bucket : bucket_width(size);
     int buckets = comm->size > 1 ? (int)((size + width - 1) / width) : 0;
     struct reduce *r = calloc(1, sizeof *r + (size_t)buckets * sizeof r->bucket[0]);
     if (r && bf16 && buckets)

@@ -30,8 +30,7 @@ struct reduce_cost {
 };
 
 /* comm, p (allocated) and trace (NULL allowed) are borrowed. bf16: numbers travel rounded, see struct comm_sum.
- * bucket: elements of one; 0 = REDUCE_BUCKET. */
-#define REDUCE_BUCKET ((int64_t)3 << 19) /* 6 MiB of floats */
+ * bucket: elements of one; 0 = an eighth of the model, so that a small one overlaps too, but at most 6 MiB of floats. */
 enum status reduce_create(struct reduce **ret_r, struct comm *comm, struct params *p, bool bf16,
                           int64_t bucket, struct trace *trace, struct err *err);
 void reduce_destroy(struct reduce *r); /* NULL allowed */
