@@ -179,6 +179,24 @@ static void take_fake(const struct fake_report *f, void *user)
     records_take(d, a, records, 1, &err); /* a failure fails the group; it is reported again */
 }
 
+static enum status create_slurm(struct daemon *d, struct launch **ret_launch, struct err *err)
+{
+    const struct config *c = &d->options.config;
+    double most_s = c->slurm_poll_most_s > c->slurm_poll_s ? c->slurm_poll_most_s : c->slurm_poll_s;
+    struct slurm_options options = {.home = d->options.home,
+                                    .bin = c->slurm_bin,
+                                    .worker = d->options.worker,
+                                    .launcher = d->options.launcher_path,
+                                    .mpirun = d->options.mpirun,
+                                    .mpi = c->slurm_mpi,
+                                    .start = (enum slurm_starter)c->slurm_start,
+                                    .nice_step = (int)c->slurm_nice_step,
+                                    .poll_ms = (int64_t)(c->slurm_poll_s * 1000),
+                                    .poll_most_ms = (int64_t)(most_s * 1000),
+                                    .command_ms = (int64_t)(c->slurm_command_s * 1000)};
+    return launch_slurm_create(ret_launch, &options, err);
+}
+
 static enum status create_launch(struct daemon *d, struct err *err)
 {
     if (d->options.fake)
@@ -189,7 +207,13 @@ static enum status create_launch(struct daemon *d, struct err *err)
                                      .agent = d->options.config.remote_shell,
                                      .extra = d->options.config.mpirun_arguments,
                                      .n_extra = d->options.config.n_mpirun_arguments};
-    return launch_mpirun_create(&d->launch, &options, err);
+    struct launch *local = NULL, *slurm = NULL;
+    TRY(launch_mpirun_create(&local, &options, err));
+    enum status st = create_slurm(d, &slurm, err);
+    if (st == ST_OK)
+        return launch_mux_create(&d->launch, local, slurm, err);
+    launch_destroy(local);
+    return st;
 }
 
 static void destroy_launch(struct daemon *d)

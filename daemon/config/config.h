@@ -71,7 +71,7 @@ enum config_row { /* CONFIG_home, ...: names a row of the table */
 };
 
 /* Order of the list in config.def. */
-enum config_launcher { CONFIG_LAUNCHER_MPIRUN, CONFIG_LAUNCHER_FAKE };
+enum config_launcher { CONFIG_LAUNCHER_MPIRUN, CONFIG_LAUNCHER_SLURM, CONFIG_LAUNCHER_FAKE };
 
 enum config_from { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_OPTION };
 
@@ -118,6 +118,9 @@ void config_print(const struct config_source *s, bool origin, struct buf *out);
 void config_help(struct buf *out, bool markdown);
 /* The same as options, for --help. */
 void config_option_help(struct buf *out);
+/* The manual page espalierd(8), and a completion for bash. manual.c */
+void config_manual(struct buf *out, const char *version);
+void config_completion(struct buf *out);
 /* A file with every key as a comment at its default, for a start. */
 void config_example(struct buf *out);
 /* All findings, one a line. */

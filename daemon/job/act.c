@@ -38,6 +38,7 @@ static void view_init(struct view *v, const struct daemon *d, const struct activ
                                    .gpus_per_rank = job->gpus_per_rank,
                                    .nodes = &d->nodes,
                                    .placement = a->placement,
+                                   .in_slurm = job->in_slurm,
                                    .reported = job->attempt.reported};
 }
 
@@ -63,6 +64,16 @@ static enum end_kind end_kind_of(enum evidence_kind kind)
         return END_HOST_RESTARTED;
     case EVIDENCE_REFUSED:
         return END_NOT_LAUNCHED;
+    case EVIDENCE_PREEMPTED:
+        return END_PREEMPTED;
+    case EVIDENCE_WALL_TIME:
+        return END_WALL_TIME;
+    case EVIDENCE_NODE_LOST:
+        return END_NODE_LOST;
+    case EVIDENCE_NO_MEMORY:
+        return END_NO_MEMORY;
+    case EVIDENCE_CANCELLED:
+        return END_CANCELLED;
     default:
         return END_EXITED;
     }
@@ -71,7 +82,9 @@ static enum end_kind end_kind_of(enum evidence_kind kind)
 static void describe_exit(char *out, size_t size, const struct job *job, const struct job_end *end,
                           const char *launcher_text)
 {
-    if (end->done && !end->done_success && job->attempt.done_text[0])
+    if (end->kind >= END_PREEMPTED)
+        snprintf(out, size, "%s", launcher_text);
+    else if (end->done && !end->done_success && job->attempt.done_text[0])
         snprintf(out, size, "%s", job->attempt.done_text);
     else if (end->kind == END_NOT_LAUNCHED)
         snprintf(out, size, "the ranks could not be started: %s", launcher_text);
@@ -94,6 +107,8 @@ static void describe_end(const struct daemon *d, const struct job *job, const st
 {
     out[0] = '\0';
     bool said_stopped = end->done && end->done_reason && strcmp(end->done_reason, "stopped") == 0;
+    if (end->kind == END_CANCELLED && job->state != JOB_STOPPING && event == ON_END_CANCELLED)
+        snprintf(out, JOB_TEXT_MAX, "cancelled in Slurm, not here: %s", launcher_text);
     if (event == ON_END_OK || event == ON_END_CANCELLED || (event == ON_END_PAUSED && said_stopped))
         return;
     if (event == ON_END_TIMEOUT) {
@@ -179,6 +194,12 @@ static void end_attempt(struct daemon *d, struct active *a, const struct evidenc
                           .done = t->done,
                           .done_success = t->done && t->done_success,
                           .done_reason = t->done_reason};
+    bool saved = false;
+    if (end.kind == END_WALL_TIME) {
+        if (store_attempt_saved(d->store, a->job.id, t->number, &saved, &err) != ST_OK)
+            return; /* looked at again at the next tick */
+        end.no_checkpoint = !saved;
+    }
     judge_end(d, a, &end, ev->text);
 }
 
@@ -203,6 +224,23 @@ static void start_failed(struct daemon *d, struct active *a, const struct err *w
     }
 }
 
+/* A cluster is told what the job asked for when it was submitted. */
+static enum status hand_over(struct daemon *d, struct view *v, struct err *err)
+{
+    struct buf request;
+    if (!v->spec.in_slurm)
+        return d->launch->ops->start(d->launch, &v->spec, err);
+    buf_init(&request, STORE_SLURM_MAX);
+    enum status st = store_slurm_load(d->store, v->spec.job_id, &request, err);
+    v->spec.request = buf_str(&request);
+    if (st == ST_OK)
+        st = d->launch->ops->start(d->launch, &v->spec, err);
+    v->spec.request = NULL;
+    buf_fini(&request);
+    return st;
+}
+
+/* In a cluster it has only been queued: polling tells when it begins. */
 static void start_attempt(struct daemon *d, struct active *a)
 {
     struct view v;
@@ -210,10 +248,10 @@ static void start_attempt(struct daemon *d, struct active *a)
     view_init(&v, d, a);
     enum status st = folder_prepare(d, &a->job, &err);
     if (st == ST_OK)
-        st = d->launch->ops->start(d->launch, &v.spec, &err);
+        st = hand_over(d, &v, &err);
     if (st != ST_OK)
         start_failed(d, a, &err);
-    else if (job_next(a->job.state, ON_START))
+    else if (!a->job.in_slurm && job_next(a->job.state, ON_START))
         job_apply(d, a, ON_START, &by_launcher, NULL);
 }
 
@@ -303,6 +341,8 @@ static void look_after(struct daemon *d, struct active *a)
     case EVIDENCE_ABSENT:
         start_or_forget(d, a, &v);
         break;
+    case EVIDENCE_PENDING:
+        break;
     case EVIDENCE_STARTING:
     case EVIDENCE_ALIVE:
         seen_alive(d, a);
@@ -311,6 +351,11 @@ static void look_after(struct daemon *d, struct active *a)
     case EVIDENCE_VANISHED:
     case EVIDENCE_HOST_RESTARTED:
     case EVIDENCE_REFUSED:
+    case EVIDENCE_PREEMPTED:
+    case EVIDENCE_WALL_TIME:
+    case EVIDENCE_NODE_LOST:
+    case EVIDENCE_NO_MEMORY:
+    case EVIDENCE_CANCELLED:
         end_attempt(d, a, &ev);
         return;
     }
@@ -320,6 +365,8 @@ static void look_after(struct daemon *d, struct active *a)
 
 void jobs_tick(struct daemon *d)
 {
+    if (d->launch->ops->tick)
+        d->launch->ops->tick(d->launch);
     for (size_t i = 0; i < d->jobs->n && d->group_err.code == ST_OK; i++)
         if (job_state_holds(d->jobs->list[i]->job.state) && !d->jobs->list[i]->changed)
             look_after(d, d->jobs->list[i]);

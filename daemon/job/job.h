@@ -57,6 +57,7 @@ struct job {
     double stall_factor;            /* and for so many median steps, is a stall */
     char resume_from[JOB_FILE_MAX]; /* in the job's folder; "" = the newest checkpoint */
     int resume_since;               /* the first attempt that goes on from it */
+    bool in_slurm;                  /* its launcher is Slurm; it uses none of the daemon's nodes */
     struct attempt attempt;
 };
 

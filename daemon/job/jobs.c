@@ -140,7 +140,8 @@ struct jobs_load jobs_load(const struct jobs *jobs, const struct resources *node
         const struct job *job = &jobs->list[i]->job;
         if (job_state_holds(job->state)) {
             load.running++;
-            resources_take(&load.free, &job->need);
+            if (!job->in_slurm)
+                resources_take(&load.free, &job->need);
         } else if (job_state_is_waiting(job->state)) {
             load.waiting++;
         }

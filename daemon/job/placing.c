@@ -28,9 +28,23 @@ struct rooms *rooms_now(const struct daemon *d)
 {
     struct rooms *rooms = rooms_create(&d->nodes);
     for (size_t i = 0; rooms && i < d->jobs->n; i++)
-        if (job_state_holds(d->jobs->list[i]->job.state))
+        if (job_state_holds(d->jobs->list[i]->job.state) && !d->jobs->list[i]->job.in_slurm)
             take_job(rooms, d->jobs->list[i]);
     return rooms;
+}
+
+/* Slurm has room of its own, and a queue. False: the group has failed. */
+static bool start_in_slurm(struct daemon *d)
+{
+    struct change change = {.actor = "daemon"};
+    for (size_t i = 0; i < d->jobs->n; i++) {
+        struct active *a = d->jobs->list[i];
+        if (a->job.in_slurm && job_state_is_waiting(a->job.state) &&
+            a->job.not_before_ms <= daemon_now_ms(d) &&
+            job_apply(d, a, ON_PLACE, &change, NULL) != ST_OK)
+            return false;
+    }
+    return true;
 }
 
 /* Those that may start now. One that waits after a bad end is looked at again when its time has come. */
@@ -46,7 +60,7 @@ static size_t collect_waiting(struct daemon *d, struct queue_job *to)
         if (job->not_before_ms > now &&
             (d->next_start_ms == 0 || job->not_before_ms < d->next_start_ms))
             d->next_start_ms = job->not_before_ms;
-        if (job->not_before_ms <= now)
+        if (job->not_before_ms <= now && !job->in_slurm)
             to[n++] = queue_job_of(job);
     }
     return n;
@@ -96,7 +110,6 @@ void queue_run(struct daemon *d)
     for (size_t i = 0; i < d->jobs->n; i++)
         n += job_state_is_waiting(d->jobs->list[i]->job.state);
     if (n == 0) {
-        d->next_start_ms = 0;
         d->queue_dirty = false;
         return;
     }
@@ -106,7 +119,8 @@ void queue_run(struct daemon *d)
     if (waiting && room && s.rooms) {
         memcpy(room, s.rooms->free, (size_t)d->nodes.n * sizeof *room);
         d->queue_dirty = false;
-        queue_pick(waiting, collect_waiting(d, waiting), &d->nodes, room, start_job, &s);
+        if (start_in_slurm(d))
+            queue_pick(waiting, collect_waiting(d, waiting), &d->nodes, room, start_job, &s);
     }
     rooms_destroy(s.rooms);
     free(room);

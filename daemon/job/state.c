@@ -63,6 +63,11 @@ static const struct job_edge edges[] = {
     {JOB_PAUSING,     ON_END_OK,        JOB_COMPLETED,   REASON_NONE},
     {JOB_STOPPING,    ON_END_OK,        JOB_COMPLETED,   REASON_NONE},
     {JOB_STOPPING,    ON_END_CANCELLED, JOB_CANCELLED,   REASON_CANCELLED},
+    {JOB_SUBMITTED,   ON_END_CANCELLED, JOB_CANCELLED,   REASON_CANCELLED},
+    {JOB_STARTING,    ON_END_CANCELLED, JOB_CANCELLED,   REASON_CANCELLED},
+    {JOB_RUNNING,     ON_END_CANCELLED, JOB_CANCELLED,   REASON_CANCELLED},
+    {JOB_STALLED,     ON_END_CANCELLED, JOB_CANCELLED,   REASON_CANCELLED},
+    {JOB_UNREACHABLE, ON_END_CANCELLED, JOB_CANCELLED,   REASON_CANCELLED},
     {JOB_STOPPING,    ON_END_TIMEOUT,   JOB_TIMEOUT,     REASON_TIME_LIMIT},
     {JOB_STOPPING,    ON_END_RETRY,     JOB_REQUEUED,    REASON_GIVEN},
     {JOB_STOPPING,    ON_END_FAILED,    JOB_FAILED,      REASON_GIVEN},
@@ -199,12 +204,31 @@ static bool killed_by_signal(const struct job_end *end)
     return end->signal != 0 || end->exit_code > 128;
 }
 
-enum job_reason job_end_reason(const struct job_end *end, enum job_state state, enum job_reason why)
+static enum job_reason said_reason(const struct job_end *end)
 {
     enum job_reason said;
+    bool known = end->done_reason && *end->done_reason && job_reason_find(end->done_reason, &said);
+    return known ? said : REASON_WORKER_FAILED;
+}
+
+enum job_reason job_end_reason(const struct job_end *end, enum job_state state, enum job_reason why)
+{
     if (state == JOB_STOPPING && why == REASON_STALLED)
         return REASON_STALLED; /* however it ended, that is why it was ended */
+    bool stopped = end->done_reason && strcmp(end->done_reason, "stopped") == 0;
+    if (end->kind >= END_PREEMPTED && end->done && !end->done_success && !stopped)
+        return said_reason(end); /* it had a reason of its own before the cluster's came */
     switch (end->kind) {
+    case END_PREEMPTED:
+        return REASON_PREEMPTED;
+    case END_WALL_TIME:
+        return end->no_checkpoint ? REASON_TOO_SHORT : REASON_WALL_TIME;
+    case END_NODE_LOST:
+        return REASON_NODE_LOST;
+    case END_NO_MEMORY:
+        return REASON_OUT_OF_MEMORY;
+    case END_CANCELLED:
+        return REASON_CANCELLED;
     case END_NOT_LAUNCHED:
         return REASON_LAUNCH_FAILED;
     case END_VANISHED:
@@ -214,11 +238,8 @@ enum job_reason job_end_reason(const struct job_end *end, enum job_state state, 
     case END_EXITED:
         break;
     }
-    if (end->done && !end->done_success) {
-        if (end->done_reason && *end->done_reason && job_reason_find(end->done_reason, &said))
-            return said;
-        return REASON_WORKER_FAILED;
-    }
+    if (end->done && !end->done_success)
+        return said_reason(end);
     if (killed_by_signal(end))
         return REASON_RANK_LOST;
     return end->exit_code == 0 ? REASON_NO_DONE_RECORD : REASON_WORKER_FAILED;
@@ -243,6 +264,11 @@ enum job_event job_end_event(const struct job_end *end, enum job_state state, en
         return ON_END_PAUSED;
     if (state == JOB_STOPPING && why != REASON_STALLED)
         return why == REASON_TIME_LIMIT ? ON_END_TIMEOUT : ON_END_CANCELLED;
+    if (reason == REASON_CANCELLED)
+        return ON_END_CANCELLED;
+    if (reason == REASON_PREEMPTED && state != JOB_STOPPING &&
+        may_try_again(reason, spent, retries))
+        return ON_PREEMPT;
     *ret_reason = reason;
     return may_try_again(reason, spent, retries) ? ON_END_RETRY : ON_END_FAILED;
 }

@@ -95,6 +95,12 @@ enum retry_class { RETRY_NONE, RETRY_NOW, RETRY_ELSEWHERE };
     X(NO_DONE_RECORD, "no_done_record", RETRY_NOW, 0, 2, "exit 0, but the worker never said done") \
     X(STOPPED, "stopped", RETRY_NOW, 20, 1, "something outside asked the worker to stop")          \
     X(WORKER_FAILED, "worker_failed", RETRY_NOW, 0, 2, "it ended with an error and said nothing")  \
+    X(WALL_TIME, "wall_time", RETRY_NOW, 10000, 1,                                                 \
+      "the time of the Slurm job was over; the next one goes on from the checkpoint")              \
+    X(TOO_SHORT, "too_short", RETRY_NOW, 0, 2,                                                     \
+      "the time of the Slurm job was over before there was a new checkpoint")                      \
+    X(NODE_LOST, "node_lost", RETRY_ELSEWHERE, 20, 10, "a node failed, says Slurm")                \
+    X(OUT_OF_MEMORY, "out_of_memory", RETRY_NONE, 0, 0, "it used more memory than it may")         \
     X(NAN_LOSS, "nan_loss", RETRY_NONE, 0, 0, "the loss was NaN or Inf too often in a row")        \
     X(COLLAPSE, "collapse", RETRY_NONE, 0, 0, "all queries answered alike")                        \
     X(BAD_INPUT, "bad_input", RETRY_NONE, 0, 0, "a file it needs is wrong")                        \
@@ -132,13 +138,24 @@ int job_reason_limit(enum job_reason r); /* 0 = it shares the job's retries */
 bool job_reason_find(const char *name, enum job_reason *ret_reason);
 
 /* How an attempt ended, as far as evidence goes. */
-enum end_kind { END_EXITED, END_VANISHED, END_HOST_RESTARTED, END_NOT_LAUNCHED };
+enum end_kind {
+    END_EXITED,
+    END_VANISHED,
+    END_HOST_RESTARTED,
+    END_NOT_LAUNCHED,
+    END_PREEMPTED, /* from here on: what a cluster says */
+    END_WALL_TIME,
+    END_NODE_LOST,
+    END_NO_MEMORY,
+    END_CANCELLED, /* there, by somebody */
+};
 
 struct job_end {
     enum end_kind kind;
     int exit_code, signal;   /* END_EXITED: signal 0 = it exited by itself */
     bool done, done_success; /* the worker's own end record, if it is durable */
     const char *done_reason; /* borrowed; NULL without one */
+    bool no_checkpoint;      /* END_WALL_TIME: the attempt left none */
 };
 
 /* What the end is called; state and why as below. */

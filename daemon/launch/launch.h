@@ -1,5 +1,5 @@
-/* launch.h - starting, watching and ending one attempt of a job: a vtable (mpirun, fake, later
- * slurm).
+/* launch.h - starting, watching and ending one attempt of a job: a vtable (mpirun, slurm, fake; mux
+ * holds two of them).
  *
  * An attempt lives in a folder, not in the daemon's memory: what is known about it is what its
  * folder (or the cluster) says. So a daemon that was killed adopts by asking poll() like before,
@@ -28,6 +28,8 @@ struct launch_spec {
     int ranks, threads, gpus_per_rank;
     const struct nodes *nodes;         /* job/place.h; NULL: this host alone */
     const struct placement *placement; /* which rank is on which of them; NULL: all on this host */
+    bool in_slurm;       /* its launcher is Slurm; kept with the job, the same for all attempts */
+    const char *request; /* for start() in Slurm: the text of slurm_request_print(); else NULL */
     uint64_t
         reported; /* the newest record of the attempt that is known; the fake reports what is above */
 };
@@ -36,12 +38,19 @@ struct launch_spec {
 enum evidence_kind {
     EVIDENCE_UNKNOWN,  /* nothing can be told now; never an end */
     EVIDENCE_ABSENT,   /* never started: start() it (again) */
+    EVIDENCE_PENDING,  /* handed to a cluster, which has not begun it; text says why */
     EVIDENCE_STARTING, /* handed over, no sign of life yet */
     EVIDENCE_ALIVE,
     EVIDENCE_EXITED,         /* exit record: exit_code, signal, ended_ms */
     EVIDENCE_VANISHED,       /* gone on the same boot, without an exit record */
     EVIDENCE_HOST_RESTARTED, /* it ran under another boot id */
     EVIDENCE_REFUSED,        /* the launcher could not start it; text says why */
+    /* What the cluster says; exit_code and signal as far as they are known. */
+    EVIDENCE_PREEMPTED, /* it took the nodes away for another job */
+    EVIDENCE_WALL_TIME, /* the time of the cluster's job was over */
+    EVIDENCE_NODE_LOST,
+    EVIDENCE_NO_MEMORY, /* it used more than it may */
+    EVIDENCE_CANCELLED, /* by somebody, in the cluster */
 };
 
 struct evidence {
@@ -69,6 +78,8 @@ struct launch_ops {
     /* The polite request was made over the report link (or would be, if the worker had one). NULL
      * allowed. */
     void (*ask)(struct launch *l, const struct launch_spec *spec);
+    /* Work that belongs to no single attempt; called first thing at every tick. NULL allowed. */
+    void (*tick)(struct launch *l);
     /* A file descriptor that becomes readable when some attempt may have ended; -1 = only polling.
      */
     int (*wake_fd)(struct launch *l);
@@ -106,6 +117,25 @@ struct fake_report {
 typedef void (*fake_report_f)(const struct fake_report *report, void *user);
 enum status launch_fake_create(struct launch **ret_launch, const struct clock *clock,
                                fake_report_f report, void *user, struct err *err);
+
+/* Slurm, by its commands. Strings are copied; "" and 0 are what is said here. */
+enum slurm_starter { SLURM_START_AUTO, SLURM_START_SRUN, SLURM_START_MPIRUN };
+struct slurm_options {
+    const char *home;     /* the daemon's; a name for it is kept there */
+    const char *bin;      /* folder of Slurm's commands; "": from PATH */
+    const char *worker, *launcher, *mpirun;
+    const char *mpi;      /* plugin for srun; "": from `srun --mpi=list` */
+    enum slurm_starter start; /* AUTO: srun if it has a plugin for Open MPI, else mpirun */
+    int nice_step;        /* what one step of our priority is in Slurm's */
+    int64_t poll_ms, poll_most_ms; /* between two calls of squeue; back-off when nothing changes */
+    int64_t command_ms;   /* how long one of Slurm's commands may take */
+};
+enum status launch_slurm_create(struct launch **ret_launch, const struct slurm_options *options,
+                                struct err *err);
+
+/* Both at once: spec->in_slurm says whose an attempt is. Takes over both, also on failure. */
+enum status launch_mux_create(struct launch **ret_launch, struct launch *local,
+                              struct launch *slurm, struct err *err);
 
 void launch_destroy(struct launch *l); /* NULL allowed */
 

@@ -1,8 +1,12 @@
-/* launcher_main.c - espalier-launcher ATTEMPT_DIR: the small process between the daemon and mpirun.
+/* launcher_main.c - espalier-launcher [--in-slurm] ATTEMPT_DIR: the small process between the daemon and mpirun.
  *
  * It outlives the daemon (own session, deaf to TERM, INT and HUP), runs command.json, waits, and
  * leaves an exit record that survives a crash. Of two launchers of one attempt only the first runs
  * anything. It links nothing but base: what must not die is small.
+ *
+ * In a Slurm job it stands between the batch step and srun or mpirun. There the signals mean something (record.h): each
+ * one reaches the ranks as SIGUSR1, which srun and mpirun both pass on, and the exit record says which it was. It stays
+ * in the step's session, where Slurm looks for processes.
  *
  * Exit codes: 0 the record is written, or the attempt is in other hands; 2 usage; 11 it could not
  * start.
@@ -24,6 +28,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static bool in_slurm;
+static volatile sig_atomic_t asked_by;  /* the newest signal; 0 = none */
+static volatile sig_atomic_t passes_to; /* pid of srun or mpirun; 0 = not started yet */
+
 static const int deaf_to[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
 #define DEAF_COUNT (sizeof deaf_to / sizeof *deaf_to)
 
@@ -34,6 +42,22 @@ static void set_signals(void (*handler)(int))
 {
     for (size_t i = 0; i < DEAF_COUNT; i++)
         signal(deaf_to[i], handler);
+}
+
+static void pass_on(int signal)
+{
+    asked_by = signal;
+    if (passes_to)
+        kill((pid_t)passes_to, SIGUSR1);
+}
+
+static void hear_slurm(void)
+{
+    static const int heard[] = {SIGUSR1, SIGUSR2, SIGTERM};
+    struct sigaction action = {.sa_handler = pass_on, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; in_slurm && i < sizeof heard / sizeof *heard; i++)
+        sigaction(heard[i], &action, NULL);
 }
 
 /* In the child: only returns by exec, or after telling the parent why not. */
@@ -86,6 +110,11 @@ static void wait_child(pid_t pid, struct exit_record *ret_exit)
 static enum status leave_record(const char *dir, struct exit_record *record, struct err *err)
 {
     record->ended_ms = clock_system()->wall_ms(clock_system());
+    const char *asked = asked_by == SIGUSR1   ? ASKED_STOP
+                        : asked_by == SIGUSR2 ? ASKED_TIME
+                        : asked_by == SIGTERM ? ASKED_TERM
+                                              : "";
+    snprintf(record->asked, sizeof record->asked, "%s", asked);
     for (;;) {
         enum status st = record_write_exit(dir, record, err);
         if (st == ST_OK || st == ST_NOT_FOUND)
@@ -121,10 +150,13 @@ static void clear_nodes(char **argv, const char *dir)
 
 static enum status run_attempt(const char *dir, char **argv, char **env, struct err *err)
 {
-    struct launcher_record me = {.pid = getpid(), .start_time = proc_start_time(getpid())};
+    const char *slurm_id = in_slurm ? getenv("SLURM_JOB_ID") : NULL;
+    struct launcher_record me = {.pid = getpid(),
+                                 .start_time = proc_start_time(getpid()),
+                                 .slurm_id = slurm_id ? strtoll(slurm_id, NULL, 10) : 0};
     TRY(proc_boot_id(me.boot_id, err));
     TRY(record_write_launcher(dir, &me, err));
-    if (!reach_of(argv).hostfile) /* other nodes have no such folder */
+    if (!in_slurm && !reach_of(argv).hostfile) /* other nodes have no such folder */
         point_to_shm(&me);
     struct exit_record record = {0};
     int why = 0;
@@ -133,6 +165,9 @@ static enum status run_attempt(const char *dir, char **argv, char **env, struct 
         snprintf(record.refused, sizeof record.refused, "%.250s", start_err.text);
     } else {
         me.child_start_time = proc_start_time(me.child);
+        passes_to = me.child;
+        if (asked_by) /* before there was anybody to pass it on to */
+            kill(me.child, SIGUSR1);
         if (record_write_launcher(dir, &me, err) != ST_OK)
             log_error("%s", err->text);
         wait_child(me.child, &record);
@@ -206,16 +241,20 @@ int main(int argc, char **argv)
     log_init("espalier-launcher", LOG_INFO);
     if (argc == 3 && (strcmp(argv[1], "--reap") == 0 || strcmp(argv[1], "--clear") == 0))
         return clear_up(argv[1], argv[2]);
-    if (argc != 2) {
-        fprintf(stderr, "usage: espalier-launcher ATTEMPT_DIR\n"
-                        "Started by espalierd; runs ATTEMPT_DIR/command.json and leaves "
+    in_slurm = argc == 3 && strcmp(argv[1], "--in-slurm") == 0;
+    if (argc != 2 && !in_slurm) {
+        fprintf(stderr, "usage: espalier-launcher [--in-slurm] ATTEMPT_DIR\n"
+                        "Started by espalierd, or by a batch script that it wrote; runs "
+                        "ATTEMPT_DIR/command.json and leaves\n"
                         "ATTEMPT_DIR/exit.json.\n");
         return 2;
     }
     set_signals(SIG_IGN);
-    setsid();
+    hear_slurm();
+    if (!in_slurm)
+        setsid();
     struct err err;
-    if (run(argv[1], &err) == ST_OK)
+    if (run(argv[argc - 1], &err) == ST_OK)
         return 0;
     log_error("%s", err.text);
     return status_exit_code(ST_IO);

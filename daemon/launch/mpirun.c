@@ -366,19 +366,6 @@ static void mpirun_poll(struct launch *l, const struct launch_spec *spec, struct
 
 /* ---- stop ----------------------------------------------------------------------------------- */
 
-/* Nothing runs yet, perhaps a launcher is on its way: an exit record laid down under the lock turns it away. */
-static void forbid_start(const struct launch_spec *spec)
-{
-    int lock = -1;
-    struct exit_record never = {.exit_code = -1, .refused = "stopped before it was started"};
-    if (record_lock(spec->attempt_dir, &lock, NULL) != ST_OK || lock < 0)
-        return;
-    struct launcher_record r;
-    if (record_read_launcher(spec->attempt_dir, &r, NULL) == ST_NOT_FOUND)
-        record_write_exit(spec->attempt_dir, &never, NULL);
-    close(lock);
-}
-
 static void mpirun_stop(struct launch *l, const struct launch_spec *spec, enum stop_rung rung)
 {
     (void)l;
@@ -386,7 +373,7 @@ static void mpirun_stop(struct launch *l, const struct launch_spec *spec, enum s
     char boot[BOOT_ID_MAX];
     enum status st = record_read_launcher(spec->attempt_dir, &r, NULL);
     if (st == ST_NOT_FOUND)
-        forbid_start(spec);
+        record_forbid_start(spec->attempt_dir);
     if (st != ST_OK || proc_boot_id(boot, NULL) != ST_OK || strcmp(boot, r.boot_id) != 0)
         return;
     if (rung == STOP_TERM && proc_is_alive(r.child, r.child_start_time))

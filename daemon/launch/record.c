@@ -116,6 +116,8 @@ enum status record_write_launcher(const char *attempt_dir, const struct launcher
     add_int(obj, "start_time", (int64_t)r->start_time);
     add_int(obj, "child", r->child);
     add_int(obj, "child_start_time", (int64_t)r->child_start_time);
+    if (r->slurm_id)
+        add_int(obj, "slurm_id", r->slurm_id);
     json_object_object_add(obj, "boot_id", json_object_new_string(r->boot_id));
     return write_json(attempt_dir, "launcher.json", obj, err);
 }
@@ -130,6 +132,7 @@ enum status record_read_launcher(const char *attempt_dir, struct launcher_record
         .start_time = (uint64_t)json_get_int(obj, "start_time", 0),
         .child = (pid_t)json_get_int(obj, "child", 0),
         .child_start_time = (uint64_t)json_get_int(obj, "child_start_time", 0),
+        .slurm_id = json_get_int(obj, "slurm_id", 0),
     };
     snprintf(ret_r->boot_id, sizeof ret_r->boot_id, "%s", json_get_str(obj, "boot_id", ""));
     json_object_put(obj);
@@ -142,6 +145,8 @@ enum status record_write_exit(const char *attempt_dir, const struct exit_record 
     add_int(obj, "exit_code", r->exit_code);
     add_int(obj, "signal", r->signal);
     add_int(obj, "ended_ms", r->ended_ms);
+    if (r->asked[0])
+        json_object_object_add(obj, "asked", json_object_new_string(r->asked));
     if (r->refused[0])
         json_object_object_add(obj, "refused", json_object_new_string(r->refused));
     return write_json(attempt_dir, "exit.json", obj, err);
@@ -156,6 +161,7 @@ enum status record_read_exit(const char *attempt_dir, struct exit_record *ret_r,
         .signal = (int)json_get_int(obj, "signal", 0),
         .ended_ms = json_get_int(obj, "ended_ms", 0),
     };
+    snprintf(ret_r->asked, sizeof ret_r->asked, "%s", json_get_str(obj, "asked", ""));
     snprintf(ret_r->refused, sizeof ret_r->refused, "%s", json_get_str(obj, "refused", ""));
     json_object_put(obj);
     return ST_OK;
@@ -194,4 +200,16 @@ bool record_is_locked(const char *attempt_dir)
     bool held = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
     close(fd);
     return held;
+}
+
+void record_forbid_start(const char *attempt_dir)
+{
+    int lock = -1;
+    struct exit_record never = {.exit_code = -1, .refused = "stopped before it was started"};
+    struct launcher_record r;
+    if (record_lock(attempt_dir, &lock, NULL) != ST_OK || lock < 0)
+        return;
+    if (record_read_launcher(attempt_dir, &r, NULL) == ST_NOT_FOUND)
+        record_write_exit(attempt_dir, &never, NULL);
+    close(lock);
 }

@@ -26,6 +26,7 @@ void record_free_list(char **list); /* NULL allowed */
 struct launcher_record {
     pid_t pid, child; /* child 0 = not started yet */
     uint64_t start_time, child_start_time;
+    int64_t slurm_id; /* of the Slurm job that it runs in; 0 = none */
     char boot_id[BOOT_ID_MAX];
 };
 enum status record_write_launcher(const char *attempt_dir, const struct launcher_record *r,
@@ -34,14 +35,23 @@ enum status record_write_launcher(const char *attempt_dir, const struct launcher
 enum status record_read_launcher(const char *attempt_dir, struct launcher_record *ret_r,
                                  struct err *err);
 
+/* What a launcher in a Slurm job was told before the end. */
+#define ASKED_STOP "stop" /* SIGUSR1: the daemon */
+#define ASKED_TIME "time" /* SIGUSR2: Slurm, some time before the job's time is over */
+#define ASKED_TERM "term" /* SIGTERM: Slurm ends the job, whatever for */
+
 struct exit_record {
     int exit_code, signal;
     int64_t ended_ms;
+    char asked[8];     /* one of the above, the newest; "" = nothing */
     char refused[256]; /* not empty: it could not be started, and why */
 };
 enum status record_write_exit(const char *attempt_dir, const struct exit_record *r,
                               struct err *err);
 enum status record_read_exit(const char *attempt_dir, struct exit_record *ret_r, struct err *err);
+/* Nothing runs yet, perhaps a launcher is on its way: an exit record laid down under the lock turns it away. Does
+ * nothing when one has begun. */
+void record_forbid_start(const char *attempt_dir);
 
 /* Takes the lock until *ret_fd is closed or this process ends; *ret_fd -1: another process holds it. */
 enum status record_lock(const char *attempt_dir, int *ret_fd, struct err *err);

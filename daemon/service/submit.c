@@ -4,6 +4,7 @@
 #include "job/change.h"
 #include "job/placing.h"
 #include "job/text.h"
+#include "launch/slurm_script.h"
 #include "loop.h"
 #include "service/access.h"
 #include "service/check.h"
@@ -45,6 +46,15 @@ static enum status findings_error(const struct check *c, struct err *err)
     return ST_INVALID;
 }
 
+static bool goes_to_slurm(const struct daemon *d, const struct jobfile *f)
+{
+    if (d->options.fake)
+        return false;
+    return f->resources_launcher == LAUNCHER_SLURM ||
+           (f->resources_launcher == LAUNCHER_AUTO &&
+            d->options.config.launcher == CONFIG_LAUNCHER_SLURM);
+}
+
 static void fill_job(const struct daemon *d, const struct check *c, struct job *job)
 {
     const struct jobfile *f = c->job;
@@ -64,6 +74,21 @@ static void fill_job(const struct daemon *d, const struct check *c, struct job *
                                    .memory_bytes = f->resources_ranks * each};
     text_clean(job->name, sizeof job->name, f->name);
     snprintf(job->owner, sizeof job->owner, "%s", d->caller->name);
+    job->in_slurm = goes_to_slurm(d, f);
+}
+
+static enum status keep_request(struct daemon *d, const struct check *c, int64_t job_id,
+                                struct err *err)
+{
+    struct slurm_request request;
+    struct buf json;
+    slurm_request_of(&request, c->job);
+    buf_init(&json, STORE_SLURM_MAX);
+    enum status st = slurm_request_print(&request, &json, err);
+    if (st == ST_OK)
+        st = store_slurm_set(d->store, job_id, buf_str(&json), err);
+    buf_fini(&json);
+    return st == ST_OK ? ST_OK : group_fail(d, err);
 }
 
 static struct json_object *overrides_json(const struct check *c)
@@ -123,9 +148,11 @@ static enum status add_job(struct daemon *d, struct check *c, const struct submi
                        JOBS_MAX);
     fill_job(d, c, &job);
     struct queue_job as_queued = queue_job_of(&job);
-    TRY(place_check_fits(&d->nodes, &as_queued.gang, err));
-    TRY(job_submit(d, &job, c->submit->hold ? ON_SUBMIT_HELD : ON_SUBMIT, sub, digest, "user",
-                   err));
+    if (!job.in_slurm)
+        TRY(place_check_fits(&d->nodes, &as_queued.gang, err));
+    TRY(job_submit(d, &job, c->submit->hold ? ON_SUBMIT_HELD : ON_SUBMIT, sub, digest, "user", err));
+    if (job.in_slurm)
+        TRY(keep_request(d, c, job.id, err));
     c->job_id = job.id;
     return ST_OK;
 }

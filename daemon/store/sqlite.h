@@ -89,6 +89,9 @@
     X(PHASES, "SELECT phase, seconds FROM phase_times WHERE job_id = ?1 ORDER BY ordinal")         \
     X(PLACEMENT_SET, "INSERT OR REPLACE INTO placements (job_id, attempt, json) VALUES (?,?,?)")   \
     X(PLACEMENT_LOAD, "SELECT json FROM placements WHERE job_id = ?1 AND attempt = ?2")            \
+    X(SLURM_SET, "INSERT INTO slurm_requests (job_id, json) VALUES (?,?)")                         \
+    X(SLURM_LOAD, "SELECT json FROM slurm_requests WHERE job_id = ?1")                             \
+    X(ATTEMPT_SAVED, "SELECT count(*) FROM checkpoints WHERE job_id = ?1 AND attempt = ?2")        \
     X(STATE_COUNTS, "SELECT state, count(*) FROM jobs GROUP BY state")                             \
     X(CURSOR_LAST, "SELECT max(cursor) FROM events")                                               \
     X(CHANGE_NEXT, STORE_EVENT_SELECT " WHERE kind = 4 AND cursor > ?1 ORDER BY cursor LIMIT 1")   \
@@ -104,6 +107,7 @@
     "j.gpus_per_rank, j.cores, j.gpus, j.memory_bytes, j.time_limit_ms, j.submitted_ms, "          \
     "j.started_ms, j.ended_ms, j.changed_ms, j.exit_code, j.retries, j.counted_from, "             \
     "j.not_before_ms, j.on_stall, j.stall_ms, j.stall_factor, j.resume_from, j.resume_since, "     \
+    "EXISTS (SELECT 1 FROM slurm_requests s WHERE s.job_id = j.id), "                               \
     "j.attempt, " STORE_ATTEMPT_COLUMNS " "                                                        \
     "FROM jobs j LEFT JOIN attempts a ON a.job_id = j.id AND a.attempt = j.attempt"
 

@@ -87,6 +87,20 @@ enum status store_placement_set(struct store *s, int64_t job_id, int attempt, co
 /* ST_NOT_FOUND (err untouched): none was kept. */
 enum status store_placement_load(struct store *s, int64_t job_id, int attempt, struct buf *json,
                                  struct err *err);
+/* Nodes that a person has drained; a name may be of a node that is not configured any more. */
+enum status store_node_drain(struct store *s, const char *host, bool drain, struct err *err);
+enum status store_nodes_drained(struct store *s, bool (*each)(const char *host, void *user),
+                                void *user, struct err *err);
+
+/* The text of slurm_request_print(); a job that has one is in_slurm. In the group that adds the job. */
+#define STORE_SLURM_MAX (64u << 10)
+enum status store_slurm_set(struct store *s, int64_t job_id, const char *json, struct err *err);
+/* ST_NOT_FOUND: it has none. */
+enum status store_slurm_load(struct store *s, int64_t job_id, struct buf *json, struct err *err);
+
+/* Whether the attempt has left a checkpoint that is still there. */
+enum status store_attempt_saved(struct store *s, int64_t job_id, int attempt, bool *ret_saved,
+                                struct err *err);
 
 /* ---- events -------------------------------------------------------------------------------- */
 

@@ -188,6 +188,7 @@ static void read_job(sqlite3_stmt *q, struct job *j)
     j->stall_factor = sqlite3_column_double(r.q, r.at++);
     take_text(&r, j->resume_from, sizeof j->resume_from);
     j->resume_since = (int)take_int(&r);
+    j->in_slurm = take_int(&r) != 0;
     j->attempt.number = (int)take_int(&r);
     read_attempt(&r, &j->attempt);
 }

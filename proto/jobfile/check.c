@@ -362,4 +362,5 @@ void check_all(struct parse *p)
     check_schedule(p);
     check_pull(p);
     check_results(p);
+    check_slurm(p);
 }

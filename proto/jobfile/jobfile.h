@@ -40,6 +40,7 @@ enum align_source { ALIGN_BOTH, ALIGN_USER };
 enum on_collapse { COLLAPSE_WARN, COLLAPSE_STOP, COLLAPSE_IGNORE };
 enum evaluate_weights { WEIGHTS_RAW, WEIGHTS_EMA };
 enum export_dtype { EXPORT_F32, EXPORT_F16 };
+enum resources_launcher { LAUNCHER_AUTO, LAUNCHER_MPIRUN, LAUNCHER_SLURM };
 enum train_wire { WIRE_F32, WIRE_BF16 };
 
 struct jobfile_override {

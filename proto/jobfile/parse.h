@@ -40,6 +40,7 @@ void read_yaml(struct parse *p, const char *text, size_t len);
 void read_override(struct parse *p, const struct jobfile_override *over);
 
 void check_all(struct parse *p);
+void check_slurm(struct parse *p); /* its part of it; check_slurm.c */
 /* Whether the path lies in one of p->roots; else a finding. roots.c */
 bool check_root(struct parse *p, int key, const char *path);
 

@@ -187,6 +187,45 @@ static void ends_are_judged(void **state)
     assert_int_equal(r, REASON_WORKER_FAILED);
 }
 
+/* What a cluster says counts, but not against what the worker said itself. */
+static void clusters_end_jobs(void **state)
+{
+    (void)state;
+    static const struct {
+        enum end_kind kind;
+        const char *done_reason;
+        enum job_state in;
+        enum job_reason why;
+        enum job_event event;
+        enum job_reason reason;
+    } cases[] = {
+        {END_PREEMPTED, "stopped", JOB_RUNNING, REASON_NONE, ON_PREEMPT, REASON_NONE},
+        {END_PREEMPTED, "nan_loss", JOB_RUNNING, REASON_NONE, ON_END_FAILED, REASON_NAN_LOSS},
+        {END_WALL_TIME, "stopped", JOB_RUNNING, REASON_NONE, ON_END_RETRY, REASON_WALL_TIME},
+        {END_WALL_TIME, "stopped", JOB_STOPPING, REASON_CANCELLED, ON_END_CANCELLED, REASON_NONE},
+        {END_WALL_TIME, "stopped", JOB_PAUSING, REASON_PAUSED, ON_END_PAUSED, REASON_NONE},
+        {END_NODE_LOST, NULL, JOB_UNREACHABLE, REASON_NO_CONTACT, ON_END_RETRY, REASON_NODE_LOST},
+        {END_NO_MEMORY, NULL, JOB_RUNNING, REASON_NONE, ON_END_FAILED, REASON_OUT_OF_MEMORY},
+        {END_CANCELLED, NULL, JOB_SUBMITTED, REASON_NONE, ON_END_CANCELLED, REASON_NONE},
+        {END_CANCELLED, NULL, JOB_PAUSING, REASON_PAUSED, ON_END_PAUSED, REASON_NONE},
+        {END_CANCELLED, NULL, JOB_STOPPING, REASON_STALLED, ON_END_RETRY, REASON_STALLED},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct job_end end = {.kind = cases[i].kind,
+                              .exit_code = 1,
+                              .done = cases[i].done_reason != NULL,
+                              .done_reason = cases[i].done_reason};
+        enum job_reason r;
+        assert_int_equal(ended(end, cases[i].in, cases[i].why, 1, &r), cases[i].event);
+        assert_int_equal(r, cases[i].reason);
+        assert_non_null(job_next(cases[i].in, cases[i].event));
+    }
+    struct job_end nothing = {.kind = END_WALL_TIME, .exit_code = 1, .no_checkpoint = true};
+    enum job_reason r;
+    assert_int_equal(ended(nothing, JOB_RUNNING, REASON_NONE, 3, &r), ON_END_FAILED);
+    assert_int_equal(r, REASON_TOO_SHORT);
+}
+
 /* What is not the job's fault has its own limit and leaves the job's retries alone. */
 static void foreign_faults_do_not_spend_retries(void **state)
 {
@@ -249,6 +288,7 @@ int main(void)
         cmocka_unit_test(every_state_can_end),
         cmocka_unit_test(every_end_is_possible),
         cmocka_unit_test(ends_are_judged),
+        cmocka_unit_test(clusters_end_jobs),
         cmocka_unit_test(text_stays_utf8),
         cmocka_unit_test(foreign_faults_do_not_spend_retries),
         cmocka_unit_test(waits_double_up_to_the_most),

@@ -49,6 +49,12 @@ CREATE TABLE marks (
 ) WITHOUT ROWID;
 CREATE INDEX events_of_state ON events (cursor) WHERE kind = 4;  -- changes of state: what it looks for
 
+-- What a job wants of Slurm, as JSON; jobs without a row are started by the daemon's own launcher.
+CREATE TABLE slurm_requests (
+    job_id INTEGER PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    json   TEXT NOT NULL
+);
+
 -- Who may call over the network. A token itself is nowhere: 256 random bits cannot be guessed from their hash.
 CREATE TABLE tokens (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,

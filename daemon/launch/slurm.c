@@ -1,0 +1,506 @@
+/* slurm.c - attempts as Slurm jobs. See launch.h for the contract, slurm.h for the parts.
+ *
+ * An attempt has ended when its exit record says so, which espalier-launcher leaves from inside the Slurm job, or when
+ * Slurm itself says so in words. That Slurm does not answer, or no longer knows a job that had begun, is no end.
+ */
+#include "launch/slurm.h"
+
+#include "base/file.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define FOLDER_MS 1000 /* between two looks into an attempt's folder, which may be on a network */
+#define LOST_MS 60000  /* at least, without a word from Slurm about a job that runs */
+#define RETRY_MS 2000  /* first wait after a command that failed; doubled up to RETRY_MOST_MS */
+#define RETRY_MOST_MS 120000
+#define CANCEL_AGAIN_MS 15000
+#define GONE_ROUNDS 3 /* Slurm knows no such job, and it never began */
+
+extern char **environ;
+
+static struct launch_slurm *self_of(struct launch *l)
+{
+    return (struct launch_slurm *)l;
+}
+
+/* ---- commands -------------------------------------------------------------------------------- */
+
+const char *slurm_program(const struct launch_slurm *s, const char *name, char out[SLURM_PATH_MAX])
+{
+    snprintf(out, SLURM_PATH_MAX, "%s%s%s", s->options.bin, s->options.bin[0] ? "/" : "", name);
+    return out;
+}
+
+const char *slurm_said(const struct command *c)
+{
+    return c->err.len ? buf_str(&c->err) : buf_str(&c->out);
+}
+
+bool slurm_run(struct launch_slurm *s, struct tracked *t, enum slurm_task task,
+               const char *const *argv)
+{
+    struct err err;
+    t->task = task;
+    if (s->commands >= SLURM_COMMANDS_MAX)
+        return false;
+    if (command_start(&t->command, s->epoll, argv, s->environment,
+                      s->now_ms + s->options.command_ms, 64u << 10, &err) != ST_OK) {
+        snprintf(t->trouble, sizeof t->trouble, "%.190s", err.text);
+        return false;
+    }
+    s->commands++;
+    return true;
+}
+
+void slurm_put_off(struct launch_slurm *s, struct tracked *t, const char *text)
+{
+    int64_t first = RETRY_MS < 4 * s->options.poll_ms ? RETRY_MS : 4 * s->options.poll_ms;
+    t->wait_ms = t->wait_ms ? 2 * t->wait_ms : first;
+    if (t->wait_ms > RETRY_MOST_MS)
+        t->wait_ms = RETRY_MOST_MS;
+    t->try_ms = s->now_ms + t->wait_ms;
+    snprintf(t->trouble, sizeof t->trouble, "%s", text);
+}
+
+/* ---- cancelling ------------------------------------------------------------------------------ */
+
+static bool is_waiting(const struct tracked *t)
+{
+    return !t->begun && (t->note.row.kind == SLURM_PENDING || t->note.row.kind == SLURM_OTHER);
+}
+
+/* A polite signal goes to the launcher alone, which passes it on; a job that waits has nobody to hear it. */
+static void cancel_step(struct launch_slurm *s, struct tracked *t)
+{
+    char path[SLURM_PATH_MAX], id[24];
+    if (t->cancel == CANCEL_NONE || t->command || t->phase != PHASE_SUBMITTED ||
+        s->now_ms < t->try_ms)
+        return;
+    snprintf(id, sizeof id, "%lld", (long long)t->note.row.id);
+    slurm_program(s, "scancel", path);
+    const char *job[] = {path, id, NULL}, *signal[] = {path, "--batch", "--signal=USR1", id, NULL};
+    bool polite = t->cancel == CANCEL_SIGNAL && !is_waiting(t);
+    t->cancelling = polite ? CANCEL_SIGNAL : CANCEL_JOB;
+    if (!slurm_run(s, t, TASK_SCANCEL, polite ? signal : job) && t->trouble[0])
+        slurm_put_off(s, t, t->trouble);
+}
+
+static void cancel_done(struct launch_slurm *s, struct tracked *t, const struct command *c)
+{
+    char text[160];
+    const char *said = slurm_said(c);
+    /* A job that is over already says so by an error; whether it is, squeue tells. */
+    bool over = slurm_trouble_of(said) == SLURM_NO_SUCH_JOB || strstr(said, "already complet");
+    slurm_squeue_soon(s);
+    if (c->exit_code == 0 || over) {
+        if (t->cancel <= t->cancelling)
+            t->cancel = CANCEL_NONE; /* else more is wanted meanwhile */
+        if (t->cancelling == CANCEL_JOB)
+            t->killed_ms = s->now_ms;
+        t->wait_ms = t->try_ms = 0;
+        return;
+    }
+    slurm_trouble_text(said, text, sizeof text);
+    slurm_put_off(s, t, text[0] ? text : "scancel gave no answer");
+}
+
+/* ---- evidence -------------------------------------------------------------------------------- */
+
+static enum evidence_kind evidence_of(enum slurm_kind kind)
+{
+    switch (kind) {
+    case SLURM_TIMEOUT:
+        return EVIDENCE_WALL_TIME;
+    case SLURM_NODE_FAIL:
+        return EVIDENCE_NODE_LOST;
+    case SLURM_PREEMPTED:
+        return EVIDENCE_PREEMPTED;
+    case SLURM_OUT_OF_MEMORY:
+        return EVIDENCE_NO_MEMORY;
+    case SLURM_CANCELLED:
+        return EVIDENCE_CANCELLED;
+    case SLURM_COMPLETED:
+        return EVIDENCE_VANISHED; /* its launcher would have left a record */
+    default:
+        return EVIDENCE_EXITED;
+    }
+}
+
+static void describe(struct tracked *t)
+{
+    const struct slurm_row *r = &t->note.row;
+    snprintf(t->end.text, sizeof t->end.text, "Slurm job %lld: %s%s%s%s", (long long)r->id, r->word,
+             r->reason[0] ? " (" : "", r->reason, r->reason[0] ? ")" : "");
+}
+
+/* How a job ended that left no record. */
+static void end_by_slurm(struct tracked *t)
+{
+    const struct slurm_row *r = &t->note.row;
+    bool told = r->exit_code >= 0;
+    t->end = (struct evidence){.kind = evidence_of(r->kind),
+                               .exit_code = told ? r->exit_code : -1,
+                               .signal = told ? r->signal : 0,
+                               .ended_ms = clock_system()->wall_ms(clock_system())};
+    if (t->end.kind == EVIDENCE_EXITED && t->end.exit_code == 0 && t->end.signal == 0)
+        t->end.kind = EVIDENCE_VANISHED;
+    describe(t);
+    log_info("job %lld attempt %d: %s, and no exit record", (long long)t->job_id, t->attempt,
+             t->end.text);
+}
+
+/* Slurm knows best why its own signal came; that takes a moment longer than the record. */
+static bool awaits_cause(const struct launch_slurm *s, const struct tracked *t,
+                         const struct exit_record *r)
+{
+    bool by_slurm = strcmp(r->asked, ASKED_TERM) == 0 || r->signal || r->exit_code > 128;
+    int64_t patience = 10000 < 4 * s->options.poll_ms ? 10000 : 4 * s->options.poll_ms;
+    return by_slurm && t->phase == PHASE_SUBMITTED && !t->over_ms &&
+           s->now_ms - t->record_ms < patience;
+}
+
+static void end_by_record(struct launch_slurm *s, struct tracked *t, const struct exit_record *r)
+{
+    if (!t->record_ms)
+        t->record_ms = s->now_ms;
+    if (!r->refused[0] && awaits_cause(s, t, r)) {
+        slurm_squeue_soon(s);
+        return;
+    }
+    t->end = (struct evidence){.kind = EVIDENCE_EXITED,
+                               .exit_code = r->exit_code,
+                               .signal = r->signal,
+                               .ended_ms = r->ended_ms};
+    if (r->refused[0]) {
+        t->end.kind = EVIDENCE_REFUSED;
+        snprintf(t->end.text, sizeof t->end.text, "%s", r->refused);
+        return;
+    }
+    describe(t);
+    if (r->exit_code == 0)
+        return;
+    if (strcmp(r->asked, ASKED_TIME) == 0)
+        t->end.kind = EVIDENCE_WALL_TIME;
+    else if (t->over_ms && t->note.row.kind > SLURM_FAILED && strcmp(r->asked, ASKED_STOP) != 0)
+        t->end.kind = evidence_of(t->note.row.kind);
+}
+
+static void look_in_folder(struct launch_slurm *s, struct tracked *t)
+{
+    struct exit_record r;
+    struct launcher_record l;
+    struct err err;
+    bool hurry = t->over_ms || t->record_ms;
+    if (s->now_ms < t->folder_ms && !hurry)
+        return;
+    t->folder_ms = s->now_ms + FOLDER_MS;
+    enum status st = record_read_exit(t->attempt_dir, &r, &err);
+    if (st == ST_OK)
+        end_by_record(s, t, &r);
+    else if (st != ST_NOT_FOUND)
+        snprintf(t->trouble, sizeof t->trouble, "%.190s", err.text);
+    if (!t->begun)
+        t->begun = record_read_launcher(t->attempt_dir, &l, NULL) == ST_OK;
+}
+
+/* Slurm says that it is over, and no record says how: the record may be late on a network's file system. */
+static void over_step(struct launch_slurm *s, struct tracked *t)
+{
+    enum slurm_kind kind = t->note.row.kind;
+    int64_t patience =
+        (kind == SLURM_COMPLETED || kind == SLURM_FAILED ? 4 : 1) * s->options.poll_ms;
+    if (t->record_ms || s->now_ms - t->over_ms < patience)
+        return;
+    if (t->note.row.exit_code >= 0 || t->rounds > 0)
+        end_by_slurm(t);
+    else
+        slurm_detail_step(s, t);
+}
+
+/* It never began, and Slurm that answers does not know it: it is made sure that it never will. */
+static void missing_step(struct launch_slurm *s, struct tracked *t)
+{
+    if (t->rounds >= GONE_ROUNDS && !t->begun) {
+        record_forbid_start(t->attempt_dir);
+        t->begun = record_is_locked(t->attempt_dir);
+        if (t->begun)
+            return;
+        t->end = (struct evidence){.kind = EVIDENCE_VANISHED};
+        snprintf(t->end.text, sizeof t->end.text,
+                 "Slurm has forgotten job %lld, which had not begun", (long long)t->note.row.id);
+        return;
+    }
+    slurm_detail_step(s, t);
+}
+
+/* ---- the tick -------------------------------------------------------------------------------- */
+
+static void pump(struct launch_slurm *s, struct tracked *t)
+{
+    struct command *c = t->command;
+    if (!c || !command_pump(c, s->now_ms))
+        return;
+    t->command = NULL;
+    s->commands--;
+    if (t->task == TASK_SBATCH)
+        slurm_submit_done(s, t, c);
+    else if (t->task == TASK_SCANCEL)
+        cancel_done(s, t, c);
+    else
+        slurm_detail_done(s, t, c);
+    command_destroy(c);
+}
+
+static void step(struct launch_slurm *s, struct tracked *t)
+{
+    pump(s, t);
+    if (t->end.kind == EVIDENCE_UNKNOWN)
+        look_in_folder(s, t);
+    cancel_step(s, t);
+    if (t->end.kind != EVIDENCE_UNKNOWN || t->command)
+        return;
+    if (t->phase == PHASE_WAITING)
+        slurm_submit_step(s, t);
+    else if (t->over_ms)
+        over_step(s, t);
+    else if (t->missing)
+        missing_step(s, t);
+}
+
+static void slurm_tick(struct launch *l)
+{
+    struct launch_slurm *s = self_of(l);
+    s->now_ms = clock_system()->mono_ms(clock_system());
+    slurm_probe_step(s);
+    slurm_squeue_step(s);
+    for (size_t i = 0; i < s->n; i++)
+        step(s, s->list[i]);
+    slurm_drop_idle(s);
+}
+
+/* ---- the vtable ------------------------------------------------------------------------------ */
+
+/* What the folder says; nothing of it: it was never submitted. */
+static struct tracked *adopt(struct launch_slurm *s, const struct launch_spec *spec)
+{
+    struct slurm_note note;
+    struct launcher_record r;
+    struct err err;
+    enum status st = slurm_note_read(spec->attempt_dir, &note, &err);
+    bool begun = record_read_launcher(spec->attempt_dir, &r, NULL) == ST_OK;
+    struct exit_record end;
+    bool ended = record_read_exit(spec->attempt_dir, &end, NULL) != ST_NOT_FOUND;
+    if (st == ST_NOT_FOUND && !begun && !ended)
+        return NULL;
+    struct tracked *t = slurm_add(s, spec);
+    if (!t)
+        return NULL;
+    if (st == ST_OK)
+        t->note = note;
+    else
+        slurm_job_name(s, t->job_id, t->attempt, t->note.row.name);
+    if (!t->note.row.id && begun)
+        t->note.row.id = r.slurm_id;
+    t->begun = begun;
+    t->phase = t->note.row.id ? PHASE_SUBMITTED : PHASE_LOOKING_UP;
+    if (slurm_kind_is_over(t->note.row.kind))
+        t->over_ms = s->now_ms;
+    slurm_squeue_soon(s);
+    return t;
+}
+
+static struct tracked *find(struct launch_slurm *s, const struct launch_spec *spec)
+{
+    struct tracked *t = slurm_find(s, spec->job_id, spec->attempt);
+    return t ? t : adopt(s, spec);
+}
+
+static enum status slurm_start(struct launch *l, const struct launch_spec *spec, struct err *err)
+{
+    struct launch_slurm *s = self_of(l);
+    struct slurm_request request;
+    s->now_ms = clock_system()->mono_ms(clock_system());
+    struct tracked *t = find(s, spec);
+    if (t && (t->request || t->phase == PHASE_SUBMITTED || t->phase == PHASE_SUBMITTING))
+        return ST_OK; /* it is on its way, or was */
+    if (!spec->request)
+        return err_set(err, ST_INTERNAL, "job %lld has no request to Slurm",
+                       (long long)spec->job_id);
+    TRY(slurm_request_read(&request, spec->request, strlen(spec->request), err));
+    if (!t)
+        t = slurm_add(s, spec);
+    struct slurm_request *kept = t ? malloc(sizeof *kept) : NULL;
+    if (!kept)
+        return err_set(err, ST_NOMEM, "out of memory for a request to Slurm");
+    *kept = request;
+    t->request = kept;
+    return ST_OK;
+}
+
+static void pending_or_lost(const struct launch_slurm *s, const struct tracked *t,
+                            struct evidence *ret_ev)
+{
+    const struct slurm_row *r = &t->note.row;
+    int64_t lost = 3 * s->options.poll_most_ms > LOST_MS ? 3 * s->options.poll_most_ms : LOST_MS;
+    const char *trouble = t->trouble[0] ? t->trouble : s->squeue_trouble;
+    if (!t->begun && r->kind != SLURM_RUNNING) {
+        ret_ev->kind = EVIDENCE_PENDING;
+        snprintf(ret_ev->text, sizeof ret_ev->text, "%s", trouble[0] ? trouble : r->reason);
+    } else if (t->missing && t->rounds > 0) {
+        ret_ev->kind = EVIDENCE_UNKNOWN;
+        snprintf(ret_ev->text, sizeof ret_ev->text,
+                 "%.120s, and there is no exit record; if you know how it ended, say so: espalier "
+                 "resolve %lld",
+                 trouble, (long long)t->job_id);
+    } else if (s->now_ms - t->known_ms > lost && s->squeue_trouble[0]) {
+        ret_ev->kind = EVIDENCE_UNKNOWN;
+        snprintf(ret_ev->text, sizeof ret_ev->text, "Slurm does not answer: %.200s", trouble);
+    } else {
+        ret_ev->kind = t->begun ? EVIDENCE_ALIVE : EVIDENCE_STARTING;
+    }
+}
+
+static void slurm_poll(struct launch *l, const struct launch_spec *spec, struct evidence *ret_ev)
+{
+    struct launch_slurm *s = self_of(l);
+    s->now_ms = clock_system()->mono_ms(clock_system());
+    struct tracked *t = find(s, spec);
+    *ret_ev = (struct evidence){.kind = EVIDENCE_ABSENT};
+    if (!t)
+        return;
+    t->polled_ms = s->now_ms;
+    if (t->end.kind == EVIDENCE_UNKNOWN)
+        look_in_folder(s, t);
+    if (t->end.kind != EVIDENCE_UNKNOWN)
+        *ret_ev = t->end;
+    else if (t->phase == PHASE_LOOKING_UP && !t->request)
+        return; /* after a restart: start() brings the request along */
+    else
+        pending_or_lost(s, t, ret_ev);
+}
+
+static void slurm_stop(struct launch *l, const struct launch_spec *spec, enum stop_rung rung)
+{
+    struct launch_slurm *s = self_of(l);
+    struct tracked *t = find(s, spec);
+    enum slurm_cancel want = rung == STOP_KILL ? CANCEL_JOB : CANCEL_SIGNAL;
+    if (!t || t->phase == PHASE_WAITING || t->phase == PHASE_LOOKING_UP)
+        record_forbid_start(spec->attempt_dir);
+    if (!t)
+        return;
+    t->folder_ms = 0;
+    bool lately = t->killed_ms && s->now_ms - t->killed_ms < CANCEL_AGAIN_MS;
+    if (want > t->cancel && !lately)
+        t->cancel = want;
+}
+
+static void slurm_ask(struct launch *l, const struct launch_spec *spec)
+{
+    struct launch_slurm *s = self_of(l);
+    struct tracked *t = find(s, spec);
+    if (t && is_waiting(t))
+        slurm_stop(l, spec, STOP_TERM);
+}
+
+static int slurm_wake_fd(struct launch *l)
+{
+    return self_of(l)->epoll;
+}
+
+/* What runs is not ours to end; only our own questions are dropped. */
+static void slurm_destroy(struct launch *l)
+{
+    struct launch_slurm *s = self_of(l);
+    slurm_clear(s);
+    command_destroy(s->squeue);
+    command_destroy(s->probe);
+    if (s->epoll >= 0)
+        close(s->epoll);
+    environment_free(s->environment);
+    for (size_t i = 0; i < sizeof s->strings / sizeof *s->strings; i++)
+        free(s->strings[i]);
+    free(s);
+}
+
+static const struct launch_ops slurm_ops = {
+    .name = "slurm",
+    .start = slurm_start,
+    .poll = slurm_poll,
+    .stop = slurm_stop,
+    .ask = slurm_ask,
+    .tick = slurm_tick,
+    .wake_fd = slurm_wake_fd,
+    .destroy = slurm_destroy,
+};
+
+/* ---- create ---------------------------------------------------------------------------------- */
+
+static bool is_daemon_id(const char *text)
+{
+    return strspn(text, "0123456789abcdef") == 8;
+}
+
+/* Made once a home: two daemons of one account must not take each other's jobs for their own. */
+static enum status load_daemon_id(struct launch_slurm *s, const char *home, struct err *err)
+{
+    char path[SLURM_PATH_MAX];
+    unsigned char bytes[4];
+    struct buf b;
+    snprintf(path, sizeof path, "%s/slurm-id", home);
+    buf_init(&b, 256);
+    bool known =
+        file_exists(path) && file_read(&b, path, NULL) == ST_OK && is_daemon_id(buf_str(&b));
+    if (known)
+        snprintf(s->daemon_id, sizeof s->daemon_id, "%.8s", buf_str(&b));
+    buf_fini(&b);
+    if (known)
+        return ST_OK;
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        return err_errno(err, "cannot get random bytes for the daemon's name in Slurm");
+    snprintf(s->daemon_id, sizeof s->daemon_id, "%02x%02x%02x%02x", bytes[0], bytes[1], bytes[2],
+             bytes[3]);
+    return file_write_atomic(path, s->daemon_id, 8, 0600, err);
+}
+
+static bool copy_strings(struct launch_slurm *s)
+{
+    const char **to[] = {&s->options.home,     &s->options.bin,    &s->options.worker,
+                         &s->options.launcher, &s->options.mpirun, &s->options.mpi};
+    for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
+        s->strings[i] = strdup(*to[i] ? *to[i] : "");
+        if (!s->strings[i])
+            return false;
+        *to[i] = s->strings[i];
+    }
+    return true;
+}
+
+enum status launch_slurm_create(struct launch **ret_launch, const struct slurm_options *options,
+                                struct err *err)
+{
+    struct launch_slurm *s = calloc(1, sizeof *s);
+    if (!s)
+        return err_set(err, ST_NOMEM, "out of memory for the launcher");
+    s->base.ops = &slurm_ops;
+    s->options = *options;
+    s->squeue_wait_ms = options->poll_ms;
+    s->now_ms = clock_system()->mono_ms(clock_system());
+    s->epoll = epoll_create1(EPOLL_CLOEXEC);
+    s->environment = environment_for_slurm(environ);
+    enum status st = s->epoll < 0 ? err_errno(err, "cannot watch processes") : ST_OK;
+    if (st == ST_OK && (!copy_strings(s) || !s->environment))
+        st = err_set(err, ST_NOMEM, "out of memory for the launcher");
+    if (st == ST_OK)
+        st = load_daemon_id(s, options->home, err);
+    if (st == ST_OK)
+        *ret_launch = &s->base;
+    else
+        slurm_destroy(&s->base);
+    return st;
+}
