@@ -26,8 +26,9 @@ struct feed {
     struct cli *cli; /* borrowed */
     enum feed_kind kind;
     char *id;
-    bool follow;
+    struct ask ask;
     uint64_t cursor;   /* reader's: of the last message taken */
+    bool any;          /* reader's: some message was taken */
     bool lost;         /* reader's: FEED_LOST was said */
     int signals, wake; /* signalfd; eventfd that is readable while the queue is not empty */
     pthread_t thread;
@@ -97,20 +98,34 @@ static bool pause_ms(struct feed *f, int ms)
     return open;
 }
 
-static enum status open_stream(struct feed *f, struct rpc_stream **ret_stream, struct err *err)
+static enum status open_events(struct feed *f, struct rpc_stream **ret_stream, struct err *err)
 {
-    if (f->kind == FEED_EVENTS) {
-        Espalier__V1__WatchRequest request = ESPALIER__V1__WATCH_REQUEST__INIT;
-        request.id = f->id;
-        request.after = f->cursor;
-        request.follow = f->follow;
-        return rpc_stream_open(ret_stream, f->cli->rpc, "/espalier.v1.JobService/Watch",
-                               &request.base, &espalier__v1__event__descriptor, err);
-    }
+    Espalier__V1__WatchRequest request = ESPALIER__V1__WATCH_REQUEST__INIT;
+    request.id = f->id;
+    request.after = f->cursor;
+    request.follow = f->ask.follow;
+    request.kinds = (char **)f->ask.kinds;
+    request.n_kinds = f->ask.n_kinds;
+    request.level = f->ask.level;
+    request.since_ms = f->ask.since_ms;
+    request.grep = (char *)(f->ask.grep ? f->ask.grep : "");
+    return rpc_stream_open(ret_stream, f->cli->rpc, "/espalier.v1.JobService/Watch", &request.base,
+                           &espalier__v1__event__descriptor, err);
+}
+
+/* A lost connection is taken up behind the last chunk, which settled where the tail begins and since when. */
+static enum status open_log(struct feed *f, struct rpc_stream **ret_stream, struct err *err)
+{
     Espalier__V1__LogsRequest request = ESPALIER__V1__LOGS_REQUEST__INIT;
     request.id = f->id;
     request.after = f->cursor;
-    request.follow = f->follow;
+    request.follow = f->ask.follow;
+    request.ranks = f->ask.ranks;
+    request.n_ranks = f->ask.n_ranks;
+    request.level = f->ask.level;
+    request.since_ms = f->any ? 0 : f->ask.since_ms;
+    request.grep = (char *)(f->ask.grep ? f->ask.grep : "");
+    request.tail_lines = f->any ? 0 : f->ask.tail_lines;
     return rpc_stream_open(ret_stream, f->cli->rpc, "/espalier.v1.JobService/Logs", &request.base,
                            &espalier__v1__log_chunk__descriptor, err);
 }
@@ -142,6 +157,7 @@ static bool take_message(struct feed *f, ProtobufCMessage *message)
         return true;
     }
     f->cursor = cursor;
+    f->any = true;
     return push(f, FEED_MESSAGE, message, NULL);
 }
 
@@ -150,7 +166,7 @@ static bool take_message(struct feed *f, ProtobufCMessage *message)
 static enum status read_stream(struct feed *f, struct err *err)
 {
     struct rpc_stream *stream = NULL;
-    TRY(open_stream(f, &stream, err));
+    TRY(f->kind == FEED_EVENTS ? open_events(f, &stream, err) : open_log(f, &stream, err));
     enum status st = ST_OK;
     bool more = stream_show(f, stream);
     if (!more)
@@ -183,7 +199,7 @@ static void *reader_main(void *arg)
         }
         /* A daemon that stops cancels its streams; it comes back, or Ctrl-C ends the wait for it.
          */
-        if (!f->follow || (st != ST_UNAVAILABLE && st != ST_CANCELLED)) {
+        if (!f->ask.follow || (st != ST_UNAVAILABLE && st != ST_CANCELLED)) {
             push(f, FEED_FAILED, NULL, &err);
             return NULL;
         }
@@ -226,10 +242,17 @@ static enum status feed_init(struct feed *f, struct cli *cli, const char *id, st
 enum status feed_open(struct feed **ret_feed, struct cli *cli, enum feed_kind kind, const char *id,
                       uint64_t after, bool follow, struct err *err)
 {
+    const struct ask ask = {.after = after, .follow = follow};
+    return feed_open_asking(ret_feed, cli, kind, id, &ask, err);
+}
+
+enum status feed_open_asking(struct feed **ret_feed, struct cli *cli, enum feed_kind kind,
+                             const char *id, const struct ask *ask, struct err *err)
+{
     struct feed *f = calloc(1, sizeof *f);
     if (!f)
         return err_set(err, ST_NOMEM, "out of memory for following job %s", id);
-    *f = (struct feed){.kind = kind, .cursor = after, .follow = follow, .signals = -1, .wake = -1};
+    *f = (struct feed){.kind = kind, .ask = *ask, .cursor = ask->after, .signals = -1, .wake = -1};
     enum status st = feed_init(f, cli, id, err);
     if (st == ST_OK)
         *ret_feed = f;

@@ -8,6 +8,7 @@
 #ifndef CLIENT_FEED_H
 #define CLIENT_FEED_H
 
+#include "client/ask.h"
 #include "client/cli.h"
 
 enum feed_kind { FEED_EVENTS, FEED_LOG };
@@ -31,6 +32,9 @@ void feed_block_signals(void);
 /* after: only what comes later than this cursor. follow false: end at what there is now. */
 enum status feed_open(struct feed **ret_feed, struct cli *cli, enum feed_kind kind, const char *id,
                       uint64_t after, bool follow, struct err *err);
+/* The same with filters. What ask points at must outlive the feed. */
+enum status feed_open_asking(struct feed **ret_feed, struct cli *cli, enum feed_kind kind,
+                             const char *id, const struct ask *ask, struct err *err);
 enum feed_result feed_next(struct feed *feed, int timeout_ms, void *ret_message, struct err *err);
 void feed_close(struct feed *feed); /* NULL allowed */
 

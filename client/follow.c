@@ -21,6 +21,7 @@ struct follow {
     char id[24];
     struct job_view view;
     struct live live;
+    struct ask ask;
     uint64_t cursor;
     int64_t drawn_ms, until_ms; /* monotonic; until 0 = no limit */
     bool dirty;
@@ -137,7 +138,9 @@ static void read_feed(struct follow *f)
 {
     struct feed *feed = NULL;
     struct err err;
-    if (feed_open(&feed, f->cli, FEED_EVENTS, f->id, f->cursor, true, &err) != ST_OK) {
+    f->ask.after = f->cursor;
+    f->ask.follow = true;
+    if (feed_open_asking(&feed, f->cli, FEED_EVENTS, f->id, &f->ask, &err) != ST_OK) {
         f->code = cli_fail(f->cli, &err);
         return;
     }
@@ -180,9 +183,10 @@ static void say_end(struct follow *f)
                  f->id);
 }
 
-int follow_job(struct cli *cli, const char *id, enum follow_how how, int64_t timeout_s)
+static int follow(struct cli *cli, const char *id, enum follow_how how, int64_t timeout_s,
+                  const struct ask *ask)
 {
-    struct follow f = {.cli = cli, .how = how, .code = -1};
+    struct follow f = {.cli = cli, .how = how, .ask = *ask, .cursor = ask->after, .code = -1};
     Espalier__V1__GetReply *reply = NULL;
     struct err err;
     feed_block_signals();
@@ -205,4 +209,14 @@ int follow_job(struct cli *cli, const char *id, enum follow_how how, int64_t tim
     }
     say_end(&f);
     return f.code;
+}
+
+int follow_job(struct cli *cli, const char *id, enum follow_how how, int64_t timeout_s)
+{
+    return follow(cli, id, how, timeout_s, &(struct ask){0});
+}
+
+int follow_job_asking(struct cli *cli, const char *id, enum follow_how how, const struct ask *ask)
+{
+    return follow(cli, id, how, 0, ask);
 }

@@ -60,6 +60,8 @@ struct daemon {
     bool queue_dirty;      /* something changed that may let a job start */
     int64_t next_tick_ms;  /* monotonic */
     int64_t next_start_ms; /* when a job that waits after a bad end may start; 0 = none does */
+    int64_t next_trim_ms;  /* monotonic: when logs are held to their limit */
+    bool log_uncut;        /* a file system without holes was complained of */
     int64_t complained_ms; /* when a failing store was last logged */
     int stop_signal;       /* 0 = go on */
 };

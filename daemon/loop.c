@@ -8,6 +8,7 @@
 #include "job/act.h"
 #include "job/change.h"
 #include "job/jobs.h"
+#include "job/log_limit.h"
 #include "job/placing.h"
 #include "metrics/metrics.h"
 #include "service/streams.h"
@@ -65,6 +66,8 @@ static int wait_ms(const struct daemon *d)
 {
     if (!d->failing && (store_is_writing(d->store) || d->queue_dirty))
         return 0;
+    if (streams_want_pass(d))
+        return 0;
     bool tick =
         d->failing || jobs_load(d->jobs, &d->options.node).running > 0 || streams_want_tick(d);
     int64_t left = tick ? d->next_tick_ms - d->clock->mono_ms(d->clock) : WAIT_MOST_MS;
@@ -111,6 +114,7 @@ static void loop_timers(struct daemon *d)
     if (d->stale)
         d->stale = d->failing = jobs_reload(d->jobs, d->store, &d->nodes, NULL) != ST_OK;
     jobs_tick(d);
+    logs_trim(d);
     streams_tick(d);
 }
 

@@ -21,6 +21,7 @@ struct active {
     int64_t
         unknown_since_ms;  /* first poll in a row that could tell nothing; 0 = the last one could */
     int rung;              /* of the stop ladder, in this state: 0 none, 1 TERM, 2 KILL */
+    int64_t log_cut;       /* bytes of its log that were given up */
     int64_t complained_ms; /* when a start that must wait was last logged */
     struct {
         double step_seconds, params_kept, done; /* done: part of all steps */

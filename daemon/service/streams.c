@@ -1,6 +1,7 @@
 /* streams.c - see streams.h. */
 #include "service/streams.h"
 
+#include "base/clock.h"
 #include "daemon.h"
 #include "inbox.h"
 
@@ -18,6 +19,9 @@ struct slot {
 struct streams {
     struct slot slot[STREAMS_MAX];
     int open;
+    bool more;        /* in this pass some stream said STREAM_MORE */
+    int first;        /* whose turn it is to come first */
+    int64_t until_ns; /* end of this pass's share */
 };
 
 enum status streams_create(struct daemon *d, struct err *err)
@@ -92,6 +96,8 @@ static void close_slot(struct daemon *d, struct slot *slot, enum status st, cons
         rpc_call_fail(s->call, st, text);
     if (s->fd >= 0)
         close(s->fd);
+    if (s->drop)
+        s->drop(s->more);
     *s = (struct stream){.fd = -1};
     d->streams->open--;
 }
@@ -115,6 +121,11 @@ void streams_tick(struct daemon *d)
     mark(d, true);
 }
 
+bool streams_want_pass(const struct daemon *d)
+{
+    return d->streams->more;
+}
+
 bool streams_want_tick(const struct daemon *d)
 {
     for (int i = 0; d->streams->open && i < STREAMS_MAX; i++) {
@@ -123,6 +134,11 @@ bool streams_want_tick(const struct daemon *d)
             return true;
     }
     return false;
+}
+
+bool streams_share_is_spent(const struct daemon *d)
+{
+    return clock_mono_ns() >= d->streams->until_ns;
 }
 
 static void step(struct daemon *d, struct slot *slot)
@@ -135,6 +151,11 @@ static void step(struct daemon *d, struct slot *slot)
     }
     if (!s->due || !s->clear_to_send)
         return;
+    if (s->looking && streams_share_is_spent(d)) {
+        d->streams->more = true;
+        return;
+    }
+    s->looking = false;
     d->caller = rpc_call_identity(s->call);
     enum stream_step outcome = s->kind->step(d, s, &err);
     d->caller = NULL;
@@ -144,6 +165,9 @@ static void step(struct daemon *d, struct slot *slot)
         break;
     case STREAM_WAIT:
         s->due = false;
+        break;
+    case STREAM_MORE:
+        d->streams->more = s->looking = true;
         break;
     case STREAM_END:
         close_slot(d, slot, ST_OK, "");
@@ -159,9 +183,14 @@ void streams_pump(struct daemon *d)
     /* What an open group has written is not for anybody's eyes yet. */
     if (store_is_writing(d->store))
         return;
-    for (int i = 0; d->streams->open && i < STREAMS_MAX; i++)
-        if (d->streams->slot[i].stream.kind)
-            step(d, &d->streams->slot[i]);
+    d->streams->more = false;
+    d->streams->until_ns = clock_mono_ns() + STREAMS_SHARE_NS;
+    d->streams->first = (d->streams->first + 1) % STREAMS_MAX;
+    for (int i = 0; d->streams->open && i < STREAMS_MAX; i++) {
+        struct slot *slot = &d->streams->slot[(d->streams->first + i) % STREAMS_MAX];
+        if (slot->stream.kind)
+            step(d, slot);
+    }
 }
 
 int streams_open_count(const struct daemon *d)

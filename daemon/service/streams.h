@@ -25,6 +25,7 @@ struct stream;
 enum stream_step {
     STREAM_SENT, /* a message is on its way */
     STREAM_WAIT, /* nothing to send now: until a commit or a tick */
+    STREAM_MORE, /* its share of this pass is spent and there is more to look through: at the next one */
     STREAM_END,  /* finished well */
     STREAM_FAIL, /* err says why */
 };
@@ -35,6 +36,9 @@ struct stream_kind {
     bool tick;
 };
 
+/* How long all streams together may look through what they do not send, in one pass of the loop. */
+#define STREAMS_SHARE_NS INT64_C(4000000)
+
 struct stream {
     const struct stream_kind *kind; /* NULL = free slot */
     struct rpc_call *call;
@@ -44,20 +48,26 @@ struct stream {
     int fd; /* of a file; -1 = none */
     uint64_t size;
     char sha256[65];
-    bool clear_to_send, due; /* nothing in flight; something may be there to send */
+    void *more;               /* of the kind; NULL = none */
+    void (*drop)(void *more); /* frees it when the stream is closed */
+    bool looking;             /* its last step said STREAM_MORE */
+    bool clear_to_send, due;  /* nothing in flight; something may be there to send */
 };
 
 enum status streams_create(struct daemon *d, struct err *err);
 void streams_destroy(struct daemon *d); /* after the server has stopped */
 
-/* Takes the call and a copy of *first (fd included). ST_LIMIT when all slots are taken: nothing was taken. */
+/* Takes the call and a copy of *first (fd and `more` included). ST_LIMIT when all slots are taken: nothing was taken. */
 enum status streams_open(struct daemon *d, const struct stream *first, struct err *err);
 
 void streams_note_commit(struct daemon *d);
 void streams_tick(struct daemon *d);
 bool streams_want_tick(const struct daemon *d);
+bool streams_want_pass(const struct daemon *d); /* some stream said STREAM_MORE: do not wait */
 void streams_pump(struct daemon *d);
 int streams_open_count(const struct daemon *d);
+/* A step that looks for something to send stops when this says true, with STREAM_MORE. */
+bool streams_share_is_spent(const struct daemon *d);
 /* Ends those of a caller: he is not let in any more. */
 void streams_end_of(struct daemon *d, const char *name, const char *text);
 /* Ends every stream with a sentence: the daemon is about to stop. */

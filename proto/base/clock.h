@@ -5,6 +5,8 @@
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct clock {
@@ -26,5 +28,7 @@ int64_t clock_mono_ns(void); /* for measuring */
 
 /* "2026-01-31T12:34:56Z" into out[21]. */
 void clock_format(char out[21], int64_t wall_ms);
+/* The way back: exactly that form, from len bytes on. False for anything else. */
+bool clock_parse(const char *text, size_t len, int64_t *ret_wall_ms);
 
 #endif
