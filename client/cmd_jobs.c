@@ -109,6 +109,8 @@ static void add_row(struct table *t, const Espalier__V1__JobSummary *j)
 struct listing {
     struct table table;
     struct json_object *json; /* NULL unless --json */
+    struct buf ids;           /* --ids: one a line */
+    bool only_ids;
     int64_t limit, n;
 };
 
@@ -117,6 +119,8 @@ static void take_page(struct listing *l, const Espalier__V1__ListReply *reply)
     for (size_t i = 0; i < reply->n_jobs && l->n < l->limit; i++, l->n++)
         if (l->json)
             json_object_array_add(l->json, message_json(&reply->jobs[i]->base));
+        else if (l->only_ids)
+            buf_printf(&l->ids, "%s\n", reply->jobs[i]->id);
         else
             add_row(&l->table, reply->jobs[i]);
 }
@@ -147,6 +151,8 @@ static int print_listing(struct cli *cli, struct listing *l)
         l->json = NULL;
         return cli_print_json(cli, json);
     }
+    if (l->only_ids)
+        return cli_print(cli, &l->ids);
     if (l->n == 0) {
         cli_note(cli, "no jobs");
         return 0;
@@ -170,9 +176,12 @@ static int run_jobs(struct cli *cli, const struct args *args)
         return cli_fail(cli, &err);
     table_init(&l.table, columns, (int)(sizeof columns / sizeof *columns));
     l.json = cli->json ? json_object_new_array() : NULL;
+    l.only_ids = args_flag(args, "ids");
+    buf_init(&l.ids, 64 << 20);
     int code =
         read_pages(cli, &request, &l, &err) == ST_OK ? print_listing(cli, &l) : cli_fail(cli, &err);
     json_object_put(l.json);
+    buf_fini(&l.ids);
     table_fini(&l.table);
     return code;
 }
@@ -180,6 +189,7 @@ static int run_jobs(struct cli *cli, const struct args *args)
 static const struct option_row options[] = {
     {0, "state", "STATE", "only jobs in this state, such as running or failed; may be given often"},
     {'n', "limit", "N", "at most N jobs, the newest first (default 20)"},
+    {0, "ids", NULL, "ids alone, one a line"},
     {0, "json", NULL, "a JSON array of jobs"},
     {0, NULL, NULL, NULL},
 };
@@ -187,7 +197,7 @@ static const struct option_row options[] = {
 const struct command command_jobs = {
     .name = "jobs",
     .summary = "list the newest jobs with progress and time left",
-    .usage = "[--state STATE]... [--limit N] [--json]",
+    .usage = "[--state STATE]... [--limit N] [--ids | --json]",
     .details = "",
     .examples =
         "espalier jobs\n"

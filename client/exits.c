@@ -44,6 +44,14 @@ int exit_of_state(Espalier__V1__JobState state)
     }
 }
 
+const char *exits_at(int i, int *ret_code)
+{
+    if (i >= (int)(sizeof table / sizeof *table))
+        return NULL;
+    *ret_code = table[i].code;
+    return table[i].meaning;
+}
+
 void exits_help(struct buf *out, bool markdown)
 {
     if (markdown)

@@ -17,6 +17,8 @@ enum exit_code {
 /* Exit code of a job that has ended; -1 while it has not. */
 int exit_of_state(Espalier__V1__JobState state);
 
+/* Number i of the table: its meaning, NULL behind the last; *ret_code is its code. */
+const char *exits_at(int i, int *ret_code);
 void exits_help(struct buf *out, bool markdown);
 
 #endif

@@ -1,5 +1,6 @@
 /* help.c - `espalier help`, and the help of every command, made from its descriptor. */
 #include "client/commands.h"
+#include "client/manual.h"
 
 #include "jobfile/jobfile.h"
 
@@ -74,6 +75,33 @@ void overview(struct buf *out, const struct term *t)
                   "espalier help job-file             every key of a job file\n");
 }
 
+/* Pages and completions; false: not asked for. *ret_code is set when there is no such one. */
+static bool made_page(struct cli *cli, const struct args *args, struct buf *text, int *ret_code)
+{
+    const char *shell = args_value(args, "completion", NULL);
+    const char *topic = args->npositionals ? args->positional[0] : "";
+    struct err err;
+    if (shell && !strcmp(shell, "bash"))
+        completion_bash(text);
+    else if (shell && !strcmp(shell, "zsh"))
+        completion_zsh(text);
+    else if (shell) {
+        err_set(&err, ST_INVALID, "--completion knows bash and zsh, not '%.40s'", shell);
+        *ret_code = cli_fail(cli, &err);
+    } else if (!args_flag(args, "man"))
+        return false;
+    else if (!topic[0])
+        manual_print(text);
+    else if (!strcmp(topic, "job-file"))
+        jobfile_manual(text, ESPALIER_VERSION);
+    else {
+        err_set(&err, ST_NOT_FOUND,
+                "no manual page on '%.40s'; there are espalier's own and job-file", topic);
+        *ret_code = cli_fail(cli, &err);
+    }
+    return true;
+}
+
 static int run_help(struct cli *cli, const struct args *args)
 {
     struct buf text;
@@ -83,7 +111,9 @@ static int run_help(struct cli *cli, const struct args *args)
     const struct command *command = command_find(topic);
     buf_init(&text, 1 << 20);
     int code = 0;
-    if (!topic[0])
+    if (made_page(cli, args, &text, &code))
+        ;
+    else if (!topic[0])
         overview(&text, &cli->out);
     else if (command)
         command_help(&text, &cli->out, command);
@@ -103,15 +133,18 @@ static int run_help(struct cli *cli, const struct args *args)
 
 static const struct option_row options[] = {
     {0, "markdown", NULL, "job-file and exit-codes as the documents in docs/spec"},
+    {0, "man", NULL, "the manual page instead, for man: espalier(1), or job-file's"},
+    {0, "completion", "SHELL", "a completion script for bash or zsh instead"},
     {0, NULL, NULL, NULL},
 };
 
 const struct command command_help_topic = {
     .name = "help",
     .summary = "help on a command, the job file or the exit codes",
-    .usage = "[COMMAND | job-file | exit-codes]",
+    .usage = "[COMMAND | job-file | exit-codes] [--man | --completion SHELL | --markdown]",
     .details = "",
-    .examples = "espalier help submit\nespalier help job-file | less\n",
+    .examples = "espalier help submit\nespalier help job-file | less\n"
+                "source <(espalier help --completion bash)\n",
     .options = options,
     .max_args = 1,
     .run = run_help,

@@ -13,7 +13,8 @@
 
 static const char help_head[] =
     "usage: espalierd [options]\n"
-    "       espalierd config show [--origin] | check | help [--markdown] | example [options]\n"
+    "       espalierd config show [--origin] | check | help [--markdown | --man | --completion] | "
+    "example [options]\n"
     "       espalierd backup FILE [options]    copies the job store, also while the daemon runs\n"
     "       espalierd restore FILE [options]   puts a copy back; the daemon must be stopped\n"
     "\n"
@@ -219,6 +220,8 @@ enum {
     OPT_HELP,
     OPT_ORIGIN,
     OPT_MARKDOWN,
+    OPT_MAN,
+    OPT_COMPLETION,
     OPT_END
 };
 
@@ -226,7 +229,7 @@ struct command_line {
     struct option options[CONFIG_ROWS + OPT_END - OPT_CONFIG + 1];
     char name[CONFIG_ROWS][64];
     const char *file;
-    bool help, version, origin, markdown;
+    bool help, version, origin, markdown, man, completion;
 };
 
 static void list_options(struct command_line *l, bool command)
@@ -242,6 +245,8 @@ static void list_options(struct command_line *l, bool command)
     if (command) {
         l->options[n++] = (struct option){"origin", no_argument, NULL, OPT_ORIGIN};
         l->options[n++] = (struct option){"markdown", no_argument, NULL, OPT_MARKDOWN};
+        l->options[n++] = (struct option){"man", no_argument, NULL, OPT_MAN};
+        l->options[n++] = (struct option){"completion", no_argument, NULL, OPT_COMPLETION};
     }
     l->options[n] = (struct option){0};
 }
@@ -278,6 +283,8 @@ static enum status walk(struct command_line *l, struct config_source *s, bool se
         l->version |= id == OPT_VERSION;
         l->origin |= id == OPT_ORIGIN;
         l->markdown |= id == OPT_MARKDOWN;
+        l->man |= id == OPT_MAN;
+        l->completion |= id == OPT_COMPLETION;
     }
     if (optind < argc)
         return err_set(err, ST_INVALID,
@@ -389,6 +396,10 @@ static int show(const struct config_source *s, const char *verb, const struct co
     buf_init(&text, 1 << 20);
     if (!strcmp(verb, "show"))
         config_print(s, l->origin, &text);
+    else if (l->man)
+        config_manual(&text, ESPALIER_VERSION);
+    else if (l->completion)
+        config_completion(&text);
     else if (!strcmp(verb, "help"))
         config_help(&text, l->markdown);
     else if (!strcmp(verb, "example"))

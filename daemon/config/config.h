@@ -121,6 +121,9 @@ void config_option_help(struct buf *out);
 /* The manual page espalierd(8), and a completion for bash. manual.c */
 void config_manual(struct buf *out, const char *version);
 void config_completion(struct buf *out);
+/* The manual page espalierd(8), and a completion for bash. manual.c */
+void config_manual(struct buf *out, const char *version);
+void config_completion(struct buf *out);
 /* A file with every key as a comment at its default, for a start. */
 void config_example(struct buf *out);
 /* All findings, one a line. */

@@ -71,6 +71,10 @@ void jobfile_destroy(struct jobfile *job);
 void jobfile_print(const struct jobfile *job, struct buf *out);
 /* Help of all keys as text or as the table of docs/spec/job-file.md. */
 void jobfile_help(struct buf *out, bool markdown);
+/* The same as a manual page, espalier-job-file(5). */
+void jobfile_manual(struct buf *out, const char *version);
+/* Key number i, dotted, in the order of the help; NULL behind the last. */
+const char *jobfile_key_at(int i);
 
 /* ---- what a job will do, from the file alone (jobfile/plan.c) -------------------------------- */
 

@@ -1,4 +1,5 @@
 /* print.c - the other readers of the schema: the effective job file, help, and the document. */
+#include "base/roff.h"
 #include "jobfile/parse.h"
 
 #include <stdio.h>
@@ -175,4 +176,66 @@ void jobfile_help(struct buf *out, bool markdown)
         buf_printf(out, markdown ? "\n## %s\n\n%s.\n\n" : "\n%s: %s\n", s->key, s->help);
         print_rows(out, s->key, markdown);
     }
+}
+
+/* ---- the manual page -------------------------------------------------------------------------- */
+
+const char *jobfile_key_at(int i)
+{
+    return i < KEY_COUNT ? schema_keys[i].key : NULL;
+}
+
+static void manual_row(struct buf *out, const struct key *k)
+{
+    struct buf text;
+    buf_init(&text, 4096);
+    buf_printf(&text, "%s. Default: ", k->help);
+    print_default(&text, k);
+    buf_puts(&text, "; allowed: ");
+    print_allowed(&text, k, ", ");
+    buf_puts(&text, ".");
+    roff_tagged(out, k->key, NULL, buf_str(&text));
+    buf_fini(&text);
+}
+
+static void manual_rows(struct buf *out, const char *group)
+{
+    for (int i = 0; i < KEY_COUNT; i++)
+        if (group ? schema_in_group(schema_keys[i].key, group) : !strchr(schema_keys[i].key, '.'))
+            manual_row(out, &schema_keys[i]);
+}
+
+void jobfile_manual(struct buf *out, const char *version)
+{
+    roff_begin(out, "espalier-job-file", 5, version, "what a job of espalier is told");
+    roff_heading(out, "DESCRIPTION");
+    roff_text(
+        out,
+        "A job file is YAML in UTF-8, at most 1 MiB: one mapping of keys, written nested or dotted "
+        "(`train.batch: 16`). Anchors, aliases, tags, lists and a second document are refused. A "
+        "key "
+        "that is left out has its default. All errors of a file are told at once, with line, "
+        "column "
+        "and the nearest known key, before anything is queued.\n\n"
+        "`espalier plan FILE` checks a file without a daemon; `--set key=value` replaces one "
+        "value. "
+        "Paths are those of the daemon's host; a relative one starts at the job file's folder.\n\n"
+        "[paper], [kin] and [ours] mark where a choice of the method comes from.\n");
+    roff_heading(out, "KEYS");
+    manual_rows(out, NULL);
+    for (int i = 0; i < schema_nsections; i++) {
+        roff_subheading(out, schema_sections[i].key);
+        roff_text(out, schema_sections[i].help);
+        manual_rows(out, schema_sections[i].key);
+    }
+    roff_heading(out, "EXAMPLE");
+    roff_text(out,
+              "Pre-trains, then searches a structure with 62 % of the parameters, on two ranks:");
+    roff_lines(out,
+               "name: first\ndata:\n  pretrain: data/train_full.json\n  task: data/train_rec.json\n"
+               "  eval: data/val_rec.json\n  vocabulary: data/vocabulary.txt\nphases:\n"
+               "  pretrain:\n    steps: 2000\n  search:\n    steps: 2000\nmethod:\n"
+               "  target: 0.62\nresources:\n  ranks: 2\n");
+    roff_heading(out, "SEE ALSO");
+    buf_puts(out, "\\fBespalier\\fR(1), \\fBespalierd\\fR(8)\n");
 }
