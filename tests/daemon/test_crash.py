@@ -1,5 +1,7 @@
 """espalierd killed, restarted, locked out: nothing acknowledged is lost, nothing runs twice."""
+import json
 import os
+import pathlib
 import random
 import resource
 import signal
@@ -196,8 +198,11 @@ class Ranks(Case):
         self.assertIn("Last lines of the log:", got.text)
         self.assertGreaterEqual(self.ran(job), 3)
         # No segment of a killed attempt is left in memory.
+        attempts = pathlib.Path(self.d.folder(job), "attempts")
+        launchers = {json.loads(p.read_text())["pid"] for p in attempts.glob("*/launcher.json")}
+        self.assertEqual(len(launchers), 3)
         self.assertEqual([f for f in os.listdir("/dev/shm") if f.startswith("espalier.%d." % os.geteuid())
-                          and not os.path.exists("/proc/" + f.split(".")[2])], [])
+                          and int(f.split(".")[2]) in launchers], [])
 
     def test_cancel_ends_the_ranks(self):
         self.d.remove()
