@@ -58,6 +58,42 @@ def conv(t):
     return F.conv2d(t["x"].permute(0, 3, 1, 2), weight, t["b"], stride=2, padding=1).permute(0, 2, 3, 1)
 
 
+def image_conv(stride, padding, dilation):
+    """Any convolution; our weight is [out, (ky,kx,c)], images are channels last."""
+    def run(t):
+        out, c = t["w"].shape[0], t["x"].shape[-1]
+        k = round((t["w"].shape[1] // c) ** .5)
+        weight = t["w"].reshape(out, k, k, c).permute(0, 3, 1, 2)
+        return F.conv2d(t["x"].permute(0, 3, 1, 2), weight, t.get("b"), stride, padding, dilation).permute(0, 2, 3, 1)
+    return run
+
+
+def named(name, fn):
+    fn.__name__ = name
+    return fn
+
+
+def max_pool(t):
+    return F.max_pool2d(t["x"].permute(0, 3, 1, 2), 3, 2, 1).permute(0, 2, 3, 1)
+
+
+def upsample(mode, size):
+    def run(t):
+        how = {} if mode == "nearest" else {"align_corners": False}
+        return F.interpolate(t["x"].permute(0, 3, 1, 2), size, mode=mode, **how).permute(0, 2, 3, 1)
+    return run
+
+
+def frozen_norm(t):
+    """As MDETR's FrozenBatchNorm2d, and the ReLU behind it."""
+    scale = t["w"] * (t["var"] + 1e-5).rsqrt()
+    return F.relu(t["x"] * scale + (t["b"] - t["mean"] * scale))
+
+
+def group_norm(t):
+    return F.group_norm(t["x"].permute(0, 3, 1, 2), 4, t["w"], t["b"], 1e-5).permute(0, 2, 3, 1)
+
+
 def corners(b):
     return torch.cat([b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2], 1)
 
@@ -110,6 +146,17 @@ CASES = [
      dict(target=(rng.uniform(0, 1, (6, 10)) < .3).astype(np.float32), weight=rng.uniform(0, 1, 6).astype(np.float32))),
     (l2norm, dict(x=normal(5, 8)), {}),
     (align, dict(z=3 * normal(2, 4, 6)), dict(pos=(rng.uniform(0, 1, (2, 4, 6)) < .2).astype(np.uint8))),
+    (named("conv_stem", image_conv(2, 3, 1)), dict(x=normal(1, 11, 9, 3), w=.3 * normal(4, 147)), {}),
+    (named("conv_strided", image_conv(2, 1, 1)), dict(x=normal(2, 7, 8, 5), w=.3 * normal(6, 45), b=normal(6)), {}),
+    (named("conv_dilated", image_conv(1, 2, 2)), dict(x=normal(1, 6, 7, 4), w=.3 * normal(5, 36)), {}),
+    (named("conv_point", image_conv(1, 0, 1)), dict(x=normal(2, 3, 4, 7), w=.3 * normal(5, 7), b=normal(5)), {}),
+    (named("conv_point_strided", image_conv(2, 0, 1)), dict(x=normal(1, 5, 6, 7), w=.3 * normal(5, 7)), {}),
+    (max_pool, dict(x=normal(2, 7, 6, 3)), {}),
+    (named("upsample_nearest", upsample("nearest", (7, 6))), dict(x=normal(1, 3, 4, 3)), {}),
+    (named("upsample_bilinear", upsample("bilinear", (7, 3))), dict(x=normal(2, 4, 5, 3)), {}),
+    (frozen_norm, dict(x=normal(2, 3, 4, 6)), dict(w=normal(6), b=normal(6), mean=normal(6),
+                                                   var=rng.uniform(.1, 2, 6).astype(np.float32))),
+    (group_norm, dict(x=normal(2, 3, 4, 8), w=normal(8), b=normal(8)), {}),
 ]
 
 

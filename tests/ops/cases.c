@@ -259,6 +259,103 @@ static struct tensor *build_im2col_stem(struct ctx *cx, struct bed *bed)
     return op_im2col(cx, BED_INPUT(bed, 2, 16, 16, 3 + bed_dim(bed, 8)), 3, 2, 1);
 }
 
+static struct tensor *conv(struct ctx *cx, struct bed *bed, int64_t side, int64_t C,
+                           struct op_window w)
+{
+    int64_t B = bed_dim(bed, 3), H = side + bed_dim(bed, 8), W = side + bed_dim(bed, 8);
+    int64_t O = bed_dim(bed, 33);
+    struct tensor *x = BED_INPUT(bed, B, H, W, C), *k = BED_INPUT(bed, O, w.k * w.k * C);
+    return op_conv(cx, x, k, O % 2 ? BED_INPUT(bed, O) : NULL, w);
+}
+
+static struct tensor *build_conv(struct ctx *cx, struct bed *bed)
+{
+    struct op_window w = {.k = (int)bed_dim(bed, 5), .stride = (int)bed_dim(bed, 3), .dilation = 1};
+    w.pad = (int)bed_dim(bed, 3) - 1;
+    return conv(cx, bed, 5, bed_dim(bed, 17), w);
+}
+
+static struct tensor *build_conv_dilated(struct ctx *cx, struct bed *bed)
+{
+    struct op_window w = {
+        .k = 3, .stride = (int)bed_dim(bed, 2), .dilation = 1 + (int)bed_dim(bed, 3)};
+    w.pad = w.dilation * ((int)bed_dim(bed, 2) - 1); /* none, or as large as the dilation */
+    return conv(cx, bed, 8, bed_dim(bed, 8), w);
+}
+
+static struct tensor *build_conv_point(struct ctx *cx, struct bed *bed)
+{
+    struct op_window w = {.k = 1, .stride = (int)bed_dim(bed, 2), .dilation = 1};
+    return conv(cx, bed, 1, bed_dim(bed, 33), w);
+}
+
+/* Every tap at some place outside; padding wider than the image. */
+static struct tensor *build_conv_wide(struct ctx *cx, struct bed *bed)
+{
+    return conv(cx, bed, 0, bed_dim(bed, 8),
+                (struct op_window){.k = 5, .stride = 2, .pad = 4, .dilation = 2});
+}
+
+/* More patches than are in memory at a time, and the border of two images among them. */
+static struct tensor *build_conv_large(struct ctx *cx, struct bed *bed)
+{
+    struct tensor *x = BED_INPUT(bed, 2, 20, 24, 40), *w = BED_INPUT(bed, 2, 9 * 40);
+    return op_conv(cx, x, w, BED_INPUT(bed, 2),
+                   (struct op_window){.k = 3, .stride = 1, .pad = 1, .dilation = 1});
+}
+
+static struct tensor *build_max_pool(struct ctx *cx, struct bed *bed)
+{
+    int64_t H = 3 + bed_dim(bed, 8), W = 3 + bed_dim(bed, 8), C = bed_dim(bed, 33);
+    struct op_window w = {
+        .k = 1 + (int)bed_dim(bed, 2), .stride = (int)bed_dim(bed, 3), .dilation = 1};
+    w.pad = w.k / 2 * ((int)bed_dim(bed, 2) - 1);
+    return op_max_pool(cx, BED_INPUT(bed, bed_dim(bed, 3), H, W, C), w);
+}
+
+static struct tensor *upsample(struct ctx *cx, struct bed *bed, bool bilinear)
+{
+    int64_t B = bed_dim(bed, 3), H = bed_dim(bed, 8), W = bed_dim(bed, 8), C = bed_dim(bed, 33);
+    struct tensor *x = BED_INPUT(bed, B, H, W, C);
+    return op_upsample(cx, x, bed_dim(bed, 17), bed_dim(bed, 17), bilinear);
+}
+
+static struct tensor *build_upsample_nearest(struct ctx *cx, struct bed *bed)
+{
+    return upsample(cx, bed, false);
+}
+
+static struct tensor *build_upsample_bilinear(struct ctx *cx, struct bed *bed)
+{
+    return upsample(cx, bed, true);
+}
+
+static struct tensor *frozen_norm(struct ctx *cx, struct bed *bed, enum act act)
+{
+    const int64_t C = bed_dim(bed, 33);
+    struct tensor *x = BED_INPUT(bed, bed_dim(bed, 3), 3, bed_dim(bed, 8), C), *fixed[4];
+    for (int i = 0; i < 4; i++)
+        fixed[i] = ctx_constant(cx, bed_constant(cx, bed, C), 1, &C);
+    return op_frozen_norm(cx, x, fixed[0], fixed[1], fixed[2], fixed[3], 1e-2, act);
+}
+
+static struct tensor *build_frozen_norm(struct ctx *cx, struct bed *bed)
+{
+    return frozen_norm(cx, bed, ACT_NONE);
+}
+
+static struct tensor *build_frozen_norm_relu(struct ctx *cx, struct bed *bed)
+{
+    return frozen_norm(cx, bed, ACT_RELU);
+}
+
+static struct tensor *build_group_norm(struct ctx *cx, struct bed *bed)
+{
+    int64_t groups = bed_dim(bed, 5), C = groups * bed_dim(bed, 17), H = 1 + bed_dim(bed, 8);
+    struct tensor *x = BED_INPUT(bed, bed_dim(bed, 3), H, 2, C);
+    return op_group_norm(cx, x, BED_INPUT(bed, C), BED_INPUT(bed, C), (int)groups, 1e-5);
+}
+
 static struct tensor *build_sum(struct ctx *cx, struct bed *bed)
 {
     return op_sum(cx, BED_INPUT(bed, bed_dim(bed, 64), bed_dim(bed, 33)));

@@ -85,6 +85,67 @@ static struct tensor *build_conv(struct scene *s)
     return op_linear(s->cx, patches, input(s, "w"), input(s, "b"), ACT_NONE);
 }
 
+static struct tensor *image_conv(struct scene *s, struct op_window w, bool bias)
+{
+    struct tensor *x = input(s, "x"), *k = input(s, "w");
+    return op_conv(s->cx, x, k, bias ? input(s, "b") : NULL, w);
+}
+
+static struct tensor *build_conv_stem(struct scene *s)
+{
+    return image_conv(s, (struct op_window){.k = 7, .stride = 2, .pad = 3, .dilation = 1}, false);
+}
+
+static struct tensor *build_conv_strided(struct scene *s)
+{
+    return image_conv(s, (struct op_window){.k = 3, .stride = 2, .pad = 1, .dilation = 1}, true);
+}
+
+static struct tensor *build_conv_dilated(struct scene *s)
+{
+    return image_conv(s, (struct op_window){.k = 3, .stride = 1, .pad = 2, .dilation = 2}, false);
+}
+
+static struct tensor *build_conv_point(struct scene *s)
+{
+    return image_conv(s, (struct op_window){.k = 1, .stride = 1, .dilation = 1}, true);
+}
+
+static struct tensor *build_conv_point_strided(struct scene *s)
+{
+    return image_conv(s, (struct op_window){.k = 1, .stride = 2, .dilation = 1}, false);
+}
+
+static struct tensor *build_max_pool(struct scene *s)
+{
+    return op_max_pool(s->cx, input(s, "x"),
+                       (struct op_window){.k = 3, .stride = 2, .pad = 1, .dilation = 1});
+}
+
+static struct tensor *build_upsample_nearest(struct scene *s)
+{
+    return op_upsample(s->cx, input(s, "x"), 7, 6, false);
+}
+
+static struct tensor *build_upsample_bilinear(struct scene *s)
+{
+    return op_upsample(s->cx, input(s, "x"), 7, 3, true);
+}
+
+static struct tensor *build_frozen_norm(struct scene *s)
+{
+    static const char *const leaf[] = {"w", "b", "mean", "var"};
+    struct tensor *x = input(s, "x"), *fixed[4];
+    for (int i = 0; i < 4; i++)
+        fixed[i] = ctx_constant(s->cx, constant(s, leaf[i]), 1, &x->dim[3]);
+    return op_frozen_norm(s->cx, x, fixed[0], fixed[1], fixed[2], fixed[3], 1e-5, ACT_RELU);
+}
+
+static struct tensor *build_group_norm(struct scene *s)
+{
+    return op_group_norm(s->cx, input(s, "x"), input(s, "w"), input(s, "b"), 4, 1e-5);
+}
+
 static struct tensor *build_giou(struct scene *s)
 {
     const int32_t row[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
@@ -112,9 +173,25 @@ struct golden_case {
 };
 
 static const struct golden_case cases[] = {
-    {"layernorm", build_layernorm},         {"gelu", build_gelu},     {"mha", build_mha},
-    {"gru_cell", build_gru_cell},           {"conv", build_conv},     {"giou", build_giou},
-    {"cross_entropy", build_cross_entropy}, {"l2norm", build_l2norm}, {"align", build_align},
+    {"layernorm", build_layernorm},
+    {"gelu", build_gelu},
+    {"mha", build_mha},
+    {"gru_cell", build_gru_cell},
+    {"conv", build_conv},
+    {"giou", build_giou},
+    {"cross_entropy", build_cross_entropy},
+    {"l2norm", build_l2norm},
+    {"align", build_align},
+    {"conv_stem", build_conv_stem},
+    {"conv_strided", build_conv_strided},
+    {"conv_dilated", build_conv_dilated},
+    {"conv_point", build_conv_point},
+    {"conv_point_strided", build_conv_point_strided},
+    {"max_pool", build_max_pool},
+    {"upsample_nearest", build_upsample_nearest},
+    {"upsample_bilinear", build_upsample_bilinear},
+    {"frozen_norm", build_frozen_norm},
+    {"group_norm", build_group_norm},
 };
 
 /* The file holds float32: half a unit in its last place is 6e-8. In float, sums of a dozen products add 1e-5 at most. */

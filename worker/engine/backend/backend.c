@@ -69,6 +69,11 @@ int64_t attention_scratch(const struct attention_dims *d)
     return pool_threads() * (2 * keys + d->E * keys + 2 * (d->Tk + d->Tq) * width + 2 * square);
 }
 
+int64_t conv_scratch(const struct im2col_dims *d)
+{
+    return conv_rows(d) * d->wo * d->k * d->k * d->C;
+}
+
 void backend_set_threads(int threads)
 {
     pool_set_threads(threads);

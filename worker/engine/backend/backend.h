@@ -40,6 +40,9 @@ struct backend {
 /* Reals of scratch that attention_fwd and attention_bwd want. */
 int64_t attention_scratch(const struct attention_dims *d);
 
+/* Reals of scratch that conv_fwd and conv_bwd want: the patches of some rows of the output. */
+int64_t conv_scratch(const struct im2col_dims *d);
+
 /* borrowed, static; NULL if there is none of that name. "cpu" is the default. */
 const struct backend *backend_find(const char *name);
 int backend_count(void);

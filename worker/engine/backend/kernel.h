@@ -28,8 +28,27 @@ struct dropout_draw {
     int64_t sample0; /* global index of sample 0 */
 };
 
+/* Windows over an image: k x k taps, `dilation` pixels apart; ho = (H + 2 pad - dilation (k - 1) - 1) / stride + 1. */
 struct im2col_dims {
-    int64_t B, H, W, C, k, stride, pad, ho, wo;
+    int64_t B, H, W, C, k, stride, pad, dilation, ho, wo;
+};
+
+struct upsample_dims {
+    int64_t B, H, W, C, ho, wo;
+    bool bilinear; /* else the nearest */
+};
+
+/* Where output row or column i of `out` lies between those of the input: `part` of the way from low to high. */
+struct upsample_place {
+    int64_t low, high;
+    double part;
+};
+void upsample_place(const struct upsample_dims *d, int64_t i, int64_t in, int64_t out,
+                    struct upsample_place *ret_p);
+
+struct group_norm_dims {
+    int64_t B, T, C, groups; /* T pixels */
+    double eps;
 };
 
 struct group_dims {

@@ -25,7 +25,7 @@ struct tensor *op_im2col(struct ctx *cx, struct tensor *x, int k, int stride, in
         return NULL;
     }
     struct im2col_dims d = {.B = x->dim[0], .H = x->dim[1], .W = x->dim[2], .C = x->dim[3]};
-    d.k = k, d.stride = stride, d.pad = pad;
+    d.k = k, d.stride = stride, d.pad = pad, d.dilation = 1;
     d.ho = (d.H + 2 * pad - k) / stride + 1;
     d.wo = (d.W + 2 * pad - k) / stride + 1;
     struct tensor *y =

@@ -61,6 +61,28 @@ struct tensor *op_l2norm(struct ctx *cx, struct tensor *x, double eps);
  */
 struct tensor *op_im2col(struct ctx *cx, struct tensor *x, int k, int stride, int pad);
 
+/* ---- images, channels last: x [B,H,W,C] ----------------------------------------------------------------------------------- */
+
+/* k x k taps, `dilation` pixels apart, zero padding; ho = (H + 2 pad - dilation (k - 1) - 1)/stride + 1. */
+struct op_window {
+    int k, stride, pad, dilation;
+};
+/* w [O,k*k*C] in (ky,kx,c) order, b [O] or NULL -> [B,ho,wo,O]. Keeps no patches, unlike op_im2col with op_linear. */
+struct tensor *op_conv(struct ctx *cx, struct tensor *x, struct tensor *w, struct tensor *b,
+                       struct op_window window);
+/* Largest of each window, channel by channel; k at most 15, pad at most k/2, padding never counts. */
+struct tensor *op_max_pool(struct ctx *cx, struct tensor *x, struct op_window window);
+/* -> [B,ho,wo,C]; nearest: pixel i of ho is i H/ho rounded down; bilinear: corners not aligned. */
+struct tensor *op_upsample(struct ctx *cx, struct tensor *x, int64_t ho, int64_t wo, bool bilinear);
+/* Batch norm with fixed statistics: act((x - mean) / sqrt(var + eps) w + b) over the last dimension of any x; w, b, mean, var
+ * [C] get no gradient. act: none or ReLU. */
+struct tensor *op_frozen_norm(struct ctx *cx, struct tensor *x, const struct tensor *w,
+                              const struct tensor *b, const struct tensor *mean,
+                              const struct tensor *var, double eps, enum act act);
+/* Normalises over all pixels and the channels of one of `groups` groups (Wu & He 2018); w, b [C]. */
+struct tensor *op_group_norm(struct ctx *cx, struct tensor *x, struct tensor *w, struct tensor *b,
+                             int groups, double eps);
+
 /* k * a[B,M,C] b[B,N,C]^T -> [B,M,N]. */
 struct tensor *op_matmul_nt(struct ctx *cx, struct tensor *a, struct tensor *b, double k);
 

@@ -21,6 +21,15 @@ const char *cpu_best_name(void);
 /* The best table under the name "cpu". Borrowed, static. */
 const struct backend *cpu_best(void);
 
+/* Rows (b,oy) of a convolution's output whose patches are in memory at a time: as many as stay in the cache. */
+#define CONV_PATCHES ((int64_t)1 << 18) /* reals */
+static inline int64_t conv_rows(const struct im2col_dims *d)
+{
+    int64_t rows = CONV_PATCHES / (d->wo * d->k * d->k * d->C), all = d->B * d->ho;
+    rows = rows < 1 ? 1 : rows;
+    return rows < all ? rows : all;
+}
+
 /* The wants of the vector units, for scratch: every table's rows are padded to this many bytes. */
 #define CPU_ROW_BYTES 64
 

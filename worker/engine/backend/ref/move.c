@@ -35,7 +35,8 @@ void ref_embed_bwd(real *dtable, const real *dy, const int32_t *ids, int64_t n, 
 static int64_t source(const struct im2col_dims *d, int64_t b, int64_t oy, int64_t ox, int64_t ky,
                       int64_t kx)
 {
-    int64_t y = oy * d->stride + ky - d->pad, x = ox * d->stride + kx - d->pad;
+    int64_t y = oy * d->stride + ky * d->dilation - d->pad;
+    int64_t x = ox * d->stride + kx * d->dilation - d->pad;
     if (y < 0 || y >= d->H || x < 0 || x >= d->W)
         return -1;
     return ((b * d->H + y) * d->W + x) * d->C;
