@@ -121,6 +121,38 @@ static void progress(struct buf *out, const struct term *t, const Espalier__V1__
     }
 }
 
+/* "0-3,8"; "none" for an empty list. */
+static void number_list(struct buf *out, const uint32_t *number, size_t n)
+{
+    for (size_t i = 0, last; i < n; i = last + 1) {
+        for (last = i; last + 1 < n && number[last + 1] == number[last] + 1;)
+            last++;
+        buf_printf(out, "%s%u", i ? "," : "", number[i]);
+        if (last > i)
+            buf_printf(out, "-%u", number[last]);
+    }
+    if (n == 0)
+        buf_puts(out, "none");
+}
+
+/* Where each rank is. */
+static void places(struct buf *out, const struct term *t, const Espalier__V1__Job *j)
+{
+    for (size_t i = 0; i < j->n_places; i++) {
+        const Espalier__V1__RankPlace *p = j->places[i];
+        label(out, t, i ? "" : "ranks");
+        buf_printf(out, "%zu on ", i);
+        text_clean(out, p->host, strlen(p->host));
+        buf_puts(out, ", cores ");
+        number_list(out, p->cores, p->n_cores);
+        if (p->n_gpus) {
+            buf_puts(out, ", GPUs ");
+            number_list(out, p->gpus, p->n_gpus);
+        }
+        buf_puts(out, "\n");
+    }
+}
+
 static void phases(struct buf *out, const struct term *t, const Espalier__V1__Job *j)
 {
     char text[FORMAT_MAX];
@@ -168,6 +200,7 @@ static int print_job(struct cli *cli, const Espalier__V1__Job *j)
         label(&out, &cli->out, i ? "" : "set");
         buf_printf(&out, "%s=%s\n", j->overrides[i]->key, j->overrides[i]->value);
     }
+    places(&out, &cli->out, j);
     progress(&out, &cli->out, j);
     phases(&out, &cli->out, j);
     artifacts(&out, &cli->out, j);

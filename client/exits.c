@@ -25,6 +25,7 @@ static const struct {
     {EXIT_JOB_FAILED, "The job is FAILED (`wait`, `watch`, `submit --follow`)"},
     {EXIT_JOB_CANCELLED, "The job is CANCELLED (the same)"},
     {EXIT_JOB_TIMEOUT, "The job is TIMEOUT: its own time limit ended it (the same)"},
+    {EXIT_UNWELL, "Something is at fault (`doctor`, `espalierd doctor`)"},
     {EXIT_INTERRUPTED, "Interrupted by Ctrl-C while following; the job goes on"},
 };
 

@@ -11,6 +11,7 @@ enum exit_code {
     EXIT_JOB_FAILED = 20,
     EXIT_JOB_CANCELLED = 21,
     EXIT_JOB_TIMEOUT = 22,
+    EXIT_UNWELL = 23,
     EXIT_INTERRUPTED = 130,
 };
 

@@ -12,6 +12,7 @@
 #include "metrics/metrics.h"
 #include "service/access.h"
 #include "service/check.h"
+#include "service/diagnose.h"
 #include "service/service.h"
 #include "service/streams.h"
 #include "webhook/webhook.h"
@@ -72,13 +73,12 @@ static void destroy_process(struct daemon *d)
 
 /* ---- nodes ---------------------------------------------------------------------------------- */
 
-#define NOT_COUNTED ((int64_t)1 << 50) /* bytes; 1024 nodes of it still have a sum */
-
 static void configured_node(struct node *to, const struct config_node *from)
 {
     snprintf(to->host, sizeof to->host, "%s", from->host);
-    to->has = (struct resources){from->cores, from->gpus,
-                                 from->memory_mib ? from->memory_mib << 20 : NOT_COUNTED};
+    to->has =
+        (struct resources){from->cores, from->gpus,
+                           from->memory_mib ? from->memory_mib << 20 : NODE_MEMORY_NOT_COUNTED};
     to->local = host_is_here(from->host);
 }
 
@@ -129,8 +129,18 @@ static void destroy_store(struct daemon *d)
     store_close(d->store);
 }
 
+static bool mark_drained(const char *host, void *user)
+{
+    struct daemon *d = user;
+    int i = nodes_find(&d->nodes, host);
+    if (i >= 0)
+        d->nodes.list[i].drained = true;
+    return true;
+}
+
 static enum status create_jobs(struct daemon *d, struct err *err)
 {
+    TRY(store_nodes_drained(d->store, mark_drained, d, err));
     TRY(jobs_create(&d->jobs, err));
     d->queue_dirty = true;
     return jobs_reload(d->jobs, d->store, &d->nodes, err);
@@ -261,6 +271,7 @@ static void destroy_server(struct daemon *d)
     streams_end_all(d, "the daemon is ending; watch again when it is back");
     rpc_server_stop(d->server, GRACE_MS);
     checker_stop(d);
+    diagnose_stop(d);
     loop_drain(d);
     streams_end_all(d, "the daemon is ending");
     rpc_server_destroy(d->server);

@@ -25,6 +25,7 @@ struct checker;
 struct streams;
 struct jobs;
 struct answer;
+struct diagnosis;
 struct metrics;
 struct webhook;
 struct access;
@@ -42,9 +43,10 @@ struct daemon {
     struct launch *launch;
     struct jobs *jobs; /* those that are not over */
     struct inbox *inbox;
-    struct checker *checker; /* its thread parses job files */
-    struct sweeper *sweeper; /* its thread deletes folders of removed jobs */
-    struct streams *streams; /* open Watch, Logs and Download calls */
+    struct checker *checker;     /* its thread parses job files */
+    struct sweeper *sweeper;     /* its thread deletes folders of removed jobs */
+    struct diagnosis *diagnosis; /* a Diagnose call that is under way; NULL = none */
+    struct streams *streams;     /* open Watch, Logs and Download calls */
     struct rpc_server *server;
     struct metrics *metrics; /* the page; NULL = none */
     struct webhook *webhook; /* NULL = none */

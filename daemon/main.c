@@ -2,6 +2,7 @@
 #include "backup.h"
 #include "base/log.h"
 #include "daemon.h"
+#include "doctor/command.h"
 #include "job/jobs.h"
 #include "loop.h"
 #include "notify.h"
@@ -33,10 +34,10 @@ static int run(const struct options *options)
     struct daemon *d = NULL;
     if (daemon_create(&d, options, &err) != ST_OK)
         return fail("cannot start: ", &err);
-    struct jobs_load load = jobs_load(d->jobs, &options->node);
+    struct jobs_load load = jobs_load(d->jobs, &d->options.node);
     log_info("espalierd %s, home %s, %lld cores, %lld MiB, %lld GPUs, launcher %s",
-             ESPALIER_VERSION, options->home, (long long)options->node.cores,
-             (long long)(options->node.memory_bytes >> 20), (long long)options->node.gpus,
+             ESPALIER_VERSION, options->home, (long long)d->options.node.cores,
+             (long long)(d->options.node.memory_bytes >> 20), (long long)d->options.node.gpus,
              d->launch->ops->name);
     if (load.running || load.waiting)
         log_info("found %u running and %u waiting jobs", load.running, load.waiting);
@@ -54,7 +55,10 @@ static int run(const struct options *options)
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} verbs[] = {{"config", config_command}, {"backup", backup_command}, {"restore", restore_command}};
+} verbs[] = {{"config", config_command},
+             {"backup", backup_command},
+             {"restore", restore_command},
+             {"doctor", doctor_command}};
 
 int main(int argc, char **argv)
 {
@@ -71,6 +75,7 @@ int main(int argc, char **argv)
         return fail("", &err);
     if (code >= 0)
         return code;
+    options.argv = argv;
     code = run(&options);
     options_fini(&options);
     return code;

@@ -12,13 +12,14 @@
 struct options {
     struct config config;                        /* owned: every key of config.def */
     const char *home, *listen, *worker, *mpirun; /* of config; listen is "unix:/path" */
-    char *launcher_path;                         /* owned */
-    bool fake;                                   /* --launcher fake */
-    struct resources node;                       /* how much may run at once */
-    int retries;                                 /* new attempts after the first */
-    int64_t term_ms, kill_ms;                    /* of the stop ladder, from the request on */
-    int64_t pause_kill_ms;                       /* its last rung after a pause */
-    int64_t retry_wait_ms;                       /* longest wait between attempts */
+    char **argv;              /* borrowed: as the daemon was called; NULL where nobody did */
+    char *launcher_path;      /* owned */
+    bool fake;                /* --launcher fake */
+    struct resources node;    /* how much may run at once */
+    int retries;              /* new attempts after the first */
+    int64_t term_ms, kill_ms; /* of the stop ladder, from the request on */
+    int64_t pause_kill_ms;    /* its last rung after a pause */
+    int64_t retry_wait_ms;    /* longest wait between attempts */
 };
 
 /* Reads file and command line, fills in defaults. *ret_exit >= 0: --help or --version was answered; end with that code.

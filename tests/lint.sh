@@ -25,7 +25,7 @@ includes_only worker/engine 'base|structure|engine'
 includes_only worker/comm 'base|comm'
 includes_only worker/report 'base|rpc|report|espalier'
 includes_only client 'base|structure|jobfile|rpc|espalier|client|term'
-includes_only daemon 'base|structure|jobfile|rpc|espalier|daemon|config|job|service|store|launch|metrics|webhook'
+includes_only daemon 'base|structure|jobfile|rpc|espalier|daemon|config|job|service|store|launch|metrics|webhook|doctor'
 
 # layers inside the engine: tensor <- backend <- op <- structure <- nn <- model <- hypernet; optim, data, ckpt aside
 engine_layer() {

@@ -16,6 +16,7 @@ static const char usage[] =
     "      [--trace FILE]    and when it did what (docs/howto/read-a-trace.md)\n"
     "  data make shaperef    make a data set\n"
     "  report FILE           print a job's result.json as a table\n"
+    "  probe                 say what a rank finds here, as JSON\n"
     "  --version, --help\n"
     "\n"
     "Exit codes: docs/spec/exit-codes.md\n";
@@ -112,7 +113,8 @@ static int verb_run(int argc, char **argv)
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} verbs[] = {{"run", verb_run}, {"data", verb_data}, {"report", verb_report}};
+} verbs[] = {
+    {"run", verb_run}, {"data", verb_data}, {"report", verb_report}, {"probe", verb_probe}};
 
 int main(int argc, char **argv)
 {

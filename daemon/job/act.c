@@ -326,6 +326,13 @@ static void seen_alive(struct daemon *d, struct active *a)
         job_apply(d, a, ON_START, &by_launcher, NULL);
 }
 
+void job_poll(struct daemon *d, struct active *a, struct evidence *ret_ev)
+{
+    struct view v;
+    view_init(&v, d, a);
+    d->launch->ops->poll(d->launch, &v.spec, ret_ev);
+}
+
 static void look_after(struct daemon *d, struct active *a)
 {
     struct view v;

@@ -3,6 +3,7 @@
 #define JOB_ACT_H
 
 #include "job/jobs.h"
+#include "launch/launch.h"
 
 struct daemon;
 
@@ -14,6 +15,9 @@ void job_act(struct daemon *d, struct active *a);
 
 /* A look at every job that holds resources: evidence, stop ladder, time limit. About four times a second. */
 void jobs_tick(struct daemon *d);
+
+/* What the launcher knows about the job's attempt now. */
+void job_poll(struct daemon *d, struct active *a, struct evidence *ret_ev);
 
 /* New attempts after ones that ended badly, as the job file or the daemon says. */
 int job_retries(const struct daemon *d, const struct job *job);

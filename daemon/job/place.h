@@ -24,6 +24,9 @@ struct resources {
 /* a -= b, not below 0. */
 void resources_take(struct resources *a, const struct resources *b);
 
+/* Memory of a node that is not counted; 1024 such nodes still have a sum. */
+#define NODE_MEMORY_NOT_COUNTED ((int64_t)1 << 50)
+
 struct node {
     char host[NODE_HOST_MAX]; /* as mpirun and the remote shell know it */
     struct resources has;

@@ -5,6 +5,7 @@
 #include "job/text.h"
 #include "loop.h"
 #include "service/service.h"
+#include "service/slurm_job.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ struct wire_job {
     char id[24], folder[FOLDER_PATH_MAX];
     struct wire_progress progress;
     struct buf file, overrides;
+    struct wire_slurm slurm;
     struct json_object *overrides_json;
     bool failed; /* out of memory */
 };
@@ -108,6 +110,46 @@ static void add_overrides(struct wire_job *w)
     }
 }
 
+static bool read_numbers(struct json_object *list, uint32_t **ret_number, size_t *ret_n)
+{
+    size_t n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+    uint32_t *number = calloc(n + 1, sizeof *number);
+    for (size_t i = 0; number && i < n; i++)
+        number[i] = (uint32_t)json_object_get_int(json_object_array_get_idx(list, i));
+    *ret_number = number;
+    *ret_n = number ? n : 0;
+    return number != NULL;
+}
+
+static void add_places(struct wire_job *w, struct json_object *list)
+{
+    size_t n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+    for (size_t i = 0; i < n && !w->failed; i++) {
+        struct json_object *rank = json_object_array_get_idx(list, i);
+        V1(RankPlace) *p = list_add((void ***)&w->job.places, &w->job.n_places, sizeof *p);
+        if (p)
+            espalier__v1__rank_place__init(p);
+        w->failed |= !p || !(p->host = strdup(json_get_str(rank, "host", ""))) ||
+                     !read_numbers(json_find(rank, "cores"), &p->cores, &p->n_cores) ||
+                     !read_numbers(json_find(rank, "gpus"), &p->gpus, &p->n_gpus);
+    }
+}
+
+static enum status load_places(struct daemon *d, struct wire_job *w, struct err *err)
+{
+    struct buf text;
+    struct json_object *list = NULL;
+    buf_init(&text, STORE_PLACEMENT_MAX);
+    enum status st = store_placement_load(d->store, w->from.id, w->from.attempt.number, &text, err);
+    if (st == ST_OK)
+        st = json_parse(&list, buf_str(&text), text.len, "a placement", err);
+    if (st == ST_OK)
+        add_places(w, list);
+    json_object_put(list);
+    buf_fini(&text);
+    return st == ST_NOT_FOUND ? ST_OK : st;
+}
+
 static void fill_snapshot(struct wire_job *w)
 {
     const struct job *j = &w->from;
@@ -142,6 +184,8 @@ static enum status fill_rest(struct daemon *d, struct wire_job *w, struct err *e
     TRY(store_phases(d->store, id, add_phase, w, err));
     w->job.retries = (uint32_t)job_retries(d, &w->from);
     TRY(store_attempts(d->store, id, w->from.attempt.number - ATTEMPTS_SHOWN, add_attempt, w, err));
+    TRY(load_places(d, w, err));
+    w->job.slurm = wire_slurm_load(d, &w->from, &w->slurm);
     TRY(store_submission_load(d->store, id, &w->file, NULL, &w->overrides, err));
     w->job.job_file = (ProtobufCBinaryData){w->file.len, (uint8_t *)w->file.data};
     TRY(json_parse(&w->overrides_json, buf_str(&w->overrides), w->overrides.len, "overrides", err));
@@ -162,6 +206,13 @@ static void free_lists(struct wire_job *w)
     }
     for (size_t i = 0; i < w->job.n_overrides; i++)
         free(w->job.overrides[i]);
+    for (size_t i = 0; i < w->job.n_places; i++) {
+        free(w->job.places[i]->host);
+        free(w->job.places[i]->cores);
+        free(w->job.places[i]->gpus);
+        free(w->job.places[i]);
+    }
+    free(w->job.places);
     for (size_t i = 0; i < w->job.n_attempts; i++) {
         free(w->job.attempts[i]->text);
         free(w->job.attempts[i]->host);
@@ -195,6 +246,7 @@ static void send_get(struct daemon *d, struct rpc_call *call, void *arg)
     }
     free_lists(&w);
     wire_progress_fini(&w.progress);
+    wire_slurm_fini(&w.slurm);
     json_object_put(w.overrides_json);
     buf_fini(&w.file);
     buf_fini(&w.overrides);

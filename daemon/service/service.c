@@ -62,6 +62,10 @@ static void arrive(struct daemon *d, struct rpc_call *call, const ProtobufCMessa
     X(Logs, logs, LogsRequest, RPC_SERVER_STREAM, LOOK)                                            \
     X(GetStructure, get_structure, GetStructureRequest, RPC_UNARY, LOOK)                           \
     X(Download, download, DownloadRequest, RPC_SERVER_STREAM, LOOK)                                \
+    X(Explain, explain, ExplainRequest, RPC_UNARY, LOOK)                                           \
+    X(Nodes, nodes, NodesRequest, RPC_UNARY, LOOK)                                                 \
+    X(DrainNode, drain_node, DrainNodeRequest, RPC_UNARY, RULE)                                    \
+    X(Diagnose, diagnose, DiagnoseRequest, RPC_UNARY, LOOK)                                        \
     X(Ping, ping, PingRequest, RPC_UNARY, LOOK)                                                    \
     X(AddToken, add_token, AddTokenRequest, RPC_UNARY, RULE)                                       \
     X(ListTokens, list_tokens, ListTokensRequest, RPC_UNARY, RULE)                                 \

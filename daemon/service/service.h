@@ -65,6 +65,16 @@ enum status serve_list_tokens(struct daemon *d, struct rpc_call *call,
 enum status serve_revoke_token(struct daemon *d, struct rpc_call *call,
                                const V1(RevokeTokenRequest) * request, struct err *err);
 
+enum status serve_explain(struct daemon *d, struct rpc_call *call,
+                          const V1(ExplainRequest) * request, struct err *err);
+enum status serve_nodes(struct daemon *d, struct rpc_call *call, const V1(NodesRequest) * request,
+                        struct err *err);
+enum status serve_drain_node(struct daemon *d, struct rpc_call *call,
+                             const V1(DrainNodeRequest) * request, struct err *err);
+
+enum status serve_diagnose(struct daemon *d, struct rpc_call *call,
+                           const V1(DiagnoseRequest) * request, struct err *err);
+
 /* ---- shared by the handlers (lookup.c) -------------------------------------------------------- */
 
 /* "12" or "last", the newest that d->caller may see. ST_INVALID for other text, ST_NOT_FOUND with what to do, ST_DENIED

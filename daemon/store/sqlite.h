@@ -87,6 +87,9 @@
                  "(SELECT count(*) FROM phase_times WHERE job_id = ?1), ?3) "                      \
                  "ON CONFLICT (job_id, phase) DO UPDATE SET seconds = excluded.seconds")           \
     X(PHASES, "SELECT phase, seconds FROM phase_times WHERE job_id = ?1 ORDER BY ordinal")         \
+    X(NODE_DRAIN, "INSERT OR IGNORE INTO drained_nodes (host) VALUES (?1)")                        \
+    X(NODE_RESUME, "DELETE FROM drained_nodes WHERE host = ?1")                                    \
+    X(NODES_DRAINED, "SELECT host FROM drained_nodes ORDER BY host")                               \
     X(PLACEMENT_SET, "INSERT OR REPLACE INTO placements (job_id, attempt, json) VALUES (?,?,?)")   \
     X(PLACEMENT_LOAD, "SELECT json FROM placements WHERE job_id = ?1 AND attempt = ?2")            \
     X(SLURM_SET, "INSERT INTO slurm_requests (job_id, json) VALUES (?,?)")                         \
@@ -107,7 +110,7 @@
     "j.gpus_per_rank, j.cores, j.gpus, j.memory_bytes, j.time_limit_ms, j.submitted_ms, "          \
     "j.started_ms, j.ended_ms, j.changed_ms, j.exit_code, j.retries, j.counted_from, "             \
     "j.not_before_ms, j.on_stall, j.stall_ms, j.stall_factor, j.resume_from, j.resume_since, "     \
-    "EXISTS (SELECT 1 FROM slurm_requests s WHERE s.job_id = j.id), "                               \
+    "EXISTS (SELECT 1 FROM slurm_requests s WHERE s.job_id = j.id), "                              \
     "j.attempt, " STORE_ATTEMPT_COLUMNS " "                                                        \
     "FROM jobs j LEFT JOIN attempts a ON a.job_id = j.id AND a.attempt = j.attempt"
 

@@ -18,14 +18,16 @@ OPEN, LOOK, TOUCH, RULE = "open", "look", "touch", "rule"
 ALLOWED = {"none": {OPEN}, "read-only": {OPEN, LOOK}, "user": {OPEN, LOOK, TOUCH},
            "operator": {OPEN, LOOK, TOUCH, RULE}}
 # docs/ops/security.md. What is not here changes a job: a new RPC that only looks says so here too.
-RIGHTS = dict.fromkeys(("Get", "List", "Watch", "Logs", "GetStructure", "Download", "Ping"), LOOK)
-RIGHTS.update(dict.fromkeys(("AddToken", "ListTokens", "RevokeToken"), RULE), Report=OPEN)
+RIGHTS = dict.fromkeys(("Get", "List", "Watch", "Logs", "GetStructure", "Download", "Ping",
+                        "Explain", "Nodes"), LOOK)
+RIGHTS.update(dict.fromkeys(("AddToken", "ListTokens", "RevokeToken", "DrainNode", "Diagnose"), RULE), Report=OPEN)
 JOB_FILE = b"data:\n  pretrain: data\n  vocabulary: words\nphases.pretrain.steps: 1000\nname: '%s'\n"
 # Fields that a call needs to be about the job at all.
 FIELDS = {"Submit": {"job_file": JOB_FILE % b"steps=1", "folder": "ROOT", "request_id": "matrix"},
           "Validate": {"job_file": JOB_FILE % b"", "folder": "ROOT"},
           "AddToken": {"name": "new", "role": 1, "sha256": "0" * 64},
-          "Download": {"name": "export/none"}, "RevokeToken": {"name": "nobody"}}
+          "Download": {"name": "export/none"}, "RevokeToken": {"name": "nobody"},
+          "DrainNode": {"host": "nowhere"}}
 # What an RPC may say to a caller who is allowed to call it: anything but that he is not.
 SHUT = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 DEADLINE = 30

@@ -5,6 +5,7 @@
 
 int verb_data(int argc, char **argv); /* data make shaperef | data check */
 
-int verb_report(int argc, char **argv); /* report FILE: result.json as a table */
+int verb_report(int argc, char **argv);
+int verb_probe(int argc, char **argv); /* report FILE: result.json as a table */
 
 #endif

@@ -69,3 +69,8 @@ CREATE UNIQUE INDEX tokens_in_force ON tokens (name) WHERE revoked_ms = 0;
 
 -- People list their own jobs.
 CREATE INDEX jobs_by_owner ON jobs (owner, id);
+
+-- Nodes on which nothing new starts, because a person said so.
+CREATE TABLE drained_nodes (
+    host TEXT PRIMARY KEY
+) WITHOUT ROWID;
