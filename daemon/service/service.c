@@ -65,7 +65,7 @@ static void arrive(struct daemon *d, struct rpc_call *call, const ProtobufCMessa
     X(Explain, explain, ExplainRequest, RPC_UNARY, LOOK)                                           \
     X(Nodes, nodes, NodesRequest, RPC_UNARY, LOOK)                                                 \
     X(DrainNode, drain_node, DrainNodeRequest, RPC_UNARY, RULE)                                    \
-    X(Diagnose, diagnose, DiagnoseRequest, RPC_UNARY, LOOK)                                        \
+    X(Diagnose, diagnose, DiagnoseRequest, RPC_UNARY, RULE)                                        \
     X(Ping, ping, PingRequest, RPC_UNARY, LOOK)                                                    \
     X(AddToken, add_token, AddTokenRequest, RPC_UNARY, RULE)                                       \
     X(ListTokens, list_tokens, ListTokensRequest, RPC_UNARY, RULE)                                 \
