@@ -134,10 +134,8 @@ static bool is_ruler(const char *line, size_t len)
 
 static size_t add_printable(char *out, size_t n, size_t size, const char *line, size_t len)
 {
-    if (n > 0 && n + 4 < size) {
-        memcpy(out + n, " | ", 3);
-        n += 3;
-    }
+    for (const char *between = " | "; n > 0 && *between && n + 1 < size; between++)
+        out[n++] = *between;
     for (size_t i = 0; i < len && n + 1 < size; i++)
         if (line[i] != '\r')
             out[n++] = line[i] >= ' ' && line[i] < 127 ? line[i] : '?';
