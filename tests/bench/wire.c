@@ -2,8 +2,12 @@
  *
  *     bench_wire ping   ADDRESS OUTSTANDING SECONDS            one channel, as many threads
  *     bench_wire submit ADDRESS CLIENTS SECONDS JOB MOST       a channel a client; MOST jobs each
+ *     bench_wire get    ADDRESS OUTSTANDING SECONDS JOBS       jobs from all over 1..JOBS, one channel
+ *     bench_wire list   ADDRESS OUTSTANDING SECONDS            pages of 50, on and on through all jobs
+ *     bench_wire watch  ADDRESS STREAMS                        follows all jobs from now on until stdin ends
  *
- * Prints what load.h says. A submitted job file is taken from the folder "/".
+ * Prints what load.h says; watch: "watching", and at its end how many events came. A submitted job file is taken from
+ * the folder "/".
  */
 #include "load.h"
 
@@ -11,16 +15,20 @@
 #include "espalier/v1/job.pb-c.h"
 #include "rpc/rpc.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { DEADLINE_MS = 20000 };
+enum { DEADLINE_MS = 20000, STREAMS_MAX = 256, PAGE = 50, TOKEN_SIZE = 64 };
 
 struct wire {
     struct rpc_client *client[LOAD_WORKERS_MAX]; /* all the same when there is one channel */
     struct buf job;
+    int64_t jobs;                             /* get: ids 1..jobs */
+    char token[LOAD_WORKERS_MAX][TOKEN_SIZE]; /* list: where each worker is */
 };
 
 static enum status ping(void *user, int worker, int64_t n, struct err *err)
@@ -55,12 +63,133 @@ static enum status submit(void *user, int worker, int64_t n, struct err *err)
     return sane ? ST_OK : err_set(err, ST_INTERNAL, "a Submit was answered without a job's id");
 }
 
+static enum status get(void *user, int worker, int64_t n, struct err *err)
+{
+    struct wire *w = user;
+    Espalier__V1__GetRequest q = ESPALIER__V1__GET_REQUEST__INIT;
+    ProtobufCMessage *reply;
+    char id[24];
+    /* A stride that shares no factor with any round number: every part of the store is asked for. */
+    snprintf(id, sizeof id, "%lld", (long long)(1 + (n * 7919 + worker * 104729) % w->jobs));
+    q.id = id;
+    TRY(rpc_client_call(w->client[worker], "/espalier.v1.JobService/Get", &q.base,
+                        &espalier__v1__get_reply__descriptor, DEADLINE_MS, &reply, err));
+    const Espalier__V1__Job *job = ((Espalier__V1__GetReply *)reply)->job;
+    bool sane = job && strcmp(job->id, id) == 0;
+    protobuf_c_message_free_unpacked(reply, NULL);
+    return sane ? ST_OK : err_set(err, ST_INTERNAL, "Get of job %s gave another", id);
+}
+
+static enum status list(void *user, int worker, int64_t n, struct err *err)
+{
+    (void)n;
+    struct wire *w = user;
+    Espalier__V1__ListRequest q = ESPALIER__V1__LIST_REQUEST__INIT;
+    ProtobufCMessage *reply;
+    q.page_size = PAGE;
+    q.page_token = w->token[worker];
+    TRY(rpc_client_call(w->client[worker], "/espalier.v1.JobService/List", &q.base,
+                        &espalier__v1__list_reply__descriptor, DEADLINE_MS, &reply, err));
+    const Espalier__V1__ListReply *l = (Espalier__V1__ListReply *)reply;
+    bool sane = l->n_jobs == PAGE || !l->next_page_token[0];
+    snprintf(w->token[worker], TOKEN_SIZE, "%s", l->next_page_token);
+    protobuf_c_message_free_unpacked(reply, NULL);
+    return sane ? ST_OK : err_set(err, ST_INTERNAL, "a page in the middle is not full");
+}
+
+/* ---- watchers --------------------------------------------------------------------------------- */
+
+static atomic_llong events;
+
+static void *drain(void *arg)
+{
+    struct err err;
+    ProtobufCMessage *event = NULL;
+    while (rpc_stream_next(arg, &event, &err) == ST_OK && event) {
+        protobuf_c_message_free_unpacked(event, NULL);
+        atomic_fetch_add(&events, 1);
+    }
+    return NULL;
+}
+
+/* The newest event: watching all from there on brings what happens from now on. */
+static enum status newest(struct rpc_client *c, uint64_t *ret_cursor, struct err *err)
+{
+    Espalier__V1__WatchRequest q = ESPALIER__V1__WATCH_REQUEST__INIT;
+    struct rpc_stream *s = NULL;
+    ProtobufCMessage *event = NULL;
+    q.id = (char *)"last";
+    TRY(rpc_stream_open(&s, c, "/espalier.v1.JobService/Watch", &q.base,
+                        &espalier__v1__event__descriptor, err));
+    enum status st;
+    while ((st = rpc_stream_next(s, &event, err)) == ST_OK && event) {
+        *ret_cursor = ((Espalier__V1__Event *)event)->cursor;
+        protobuf_c_message_free_unpacked(event, NULL);
+    }
+    rpc_stream_close(s);
+    return st;
+}
+
+static enum status watch(const char *address, int streams, struct err *err)
+{
+    static struct rpc_client *client[STREAMS_MAX];
+    static struct rpc_stream *stream[STREAMS_MAX];
+    static pthread_t thread[STREAMS_MAX];
+    Espalier__V1__WatchRequest q = ESPALIER__V1__WATCH_REQUEST__INIT;
+    q.follow = true;
+    for (int i = 0; i < streams; i++) {
+        TRY(rpc_client_open(&client[i], address, err));
+        if (i == 0)
+            TRY(newest(client[0], &q.after, err));
+        TRY(rpc_stream_open(&stream[i], client[i], "/espalier.v1.JobService/Watch", &q.base,
+                            &espalier__v1__event__descriptor, err));
+        if (pthread_create(&thread[i], NULL, drain, stream[i]) != 0)
+            return err_set(err, ST_NOMEM, "cannot start a watcher's thread");
+    }
+    puts("watching");
+    fflush(stdout);
+    while (getchar() != EOF)
+        ;
+    for (int i = 0; i < streams; i++)
+        rpc_stream_cancel(stream[i]);
+    for (int i = 0; i < streams; i++) {
+        pthread_join(thread[i], NULL);
+        rpc_stream_close(stream[i]);
+        rpc_client_close(client[i]);
+    }
+    printf("{\"events\":%lld}\n", (long long)events);
+    return ST_OK;
+}
+
+/* ---- the command line ------------------------------------------------------------------------- */
+
+static const struct verb {
+    const char *name;
+    int argc;
+    bool one_channel;
+    enum status (*call)(void *user, int worker, int64_t n, struct err *err);
+} verbs[] = {{"ping", 5, true, ping},
+             {"submit", 7, false, submit},
+             {"get", 6, true, get},
+             {"list", 5, true, list}};
+
 static int usage(void)
 {
     fputs("usage: bench_wire ping ADDRESS OUTSTANDING SECONDS\n"
-          "       bench_wire submit ADDRESS CLIENTS SECONDS JOB MOST\n",
+          "       bench_wire submit ADDRESS CLIENTS SECONDS JOB MOST\n"
+          "       bench_wire get ADDRESS OUTSTANDING SECONDS JOBS\n"
+          "       bench_wire list ADDRESS OUTSTANDING SECONDS\n"
+          "       bench_wire watch ADDRESS STREAMS\n",
           stderr);
     return 2;
+}
+
+static const struct verb *find_verb(int argc, char **argv)
+{
+    for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(argv[1], verbs[i].name) == 0 && argc == verbs[i].argc)
+            return &verbs[i];
+    return NULL;
 }
 
 static enum status open_clients(struct wire *w, const char *address, int n, bool one_channel,
@@ -74,31 +203,39 @@ static enum status open_clients(struct wire *w, const char *address, int n, bool
     return ST_OK;
 }
 
-int main(int argc, char **argv)
+static enum status run(const struct verb *v, int argc, char **argv, struct err *err)
 {
     static struct wire w;
-    struct err err;
-    bool pings = argc == 5 && strcmp(argv[1], "ping") == 0;
-    if (!pings && !(argc == 7 && strcmp(argv[1], "submit") == 0))
-        return usage();
     struct load load = {.workers = (int)strtol(argv[3], NULL, 10),
                         .seconds = strtod(argv[4], NULL),
-                        .most = pings ? LOAD_CALLS_MAX : strtol(argv[6], NULL, 10),
-                        .call = pings ? ping : submit,
+                        .most = v->call == submit ? strtol(argv[6], NULL, 10) : LOAD_CALLS_MAX,
+                        .call = v->call,
                         .user = &w};
     if (load.workers < 1 || load.workers > LOAD_WORKERS_MAX)
-        return usage();
+        return err_set(err, ST_INVALID, "%s: 1 to %d are possible", argv[3], LOAD_WORKERS_MAX);
+    w.jobs = argc == 6 ? strtoll(argv[5], NULL, 10) : 1;
     buf_init(&w.job, 1u << 20);
-    enum status st = pings ? ST_OK : file_read(&w.job, argv[5], &err);
+    enum status st = v->call == submit ? file_read(&w.job, argv[5], err) : ST_OK;
     if (st == ST_OK)
-        st = open_clients(&w, argv[2], load.workers, pings, &err);
+        st = open_clients(&w, argv[2], load.workers, v->one_channel, err);
     if (st == ST_OK)
-        st = load_run(&load, &err);
-    if (st != ST_OK)
-        fprintf(stderr, "bench_wire: %s\n", err.text);
+        st = load_run(&load, err);
     for (int i = load.workers - 1; i >= 0; i--)
         if (i == 0 || w.client[i] != w.client[0])
             rpc_client_close(w.client[i]);
     buf_fini(&w.job);
+    return st;
+}
+
+int main(int argc, char **argv)
+{
+    struct err err;
+    const struct verb *v = find_verb(argc, argv);
+    int streams = argc == 4 && strcmp(argv[1], "watch") == 0 ? (int)strtol(argv[3], NULL, 10) : 0;
+    if (!v && (streams < 1 || streams > STREAMS_MAX))
+        return usage();
+    enum status st = v ? run(v, argc, argv, &err) : watch(argv[2], streams, &err);
+    if (st != ST_OK)
+        fprintf(stderr, "bench_wire: %s\n", err.text);
     return status_exit_code(st);
 }

@@ -32,7 +32,7 @@ def server(argv, log):
         if not process.stdout.readline().startswith("listening"):
             with open(log) as f:
                 raise machine.Refused("%s did not start: %s" % (argv[0], f.read()[-500:]))
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait()
