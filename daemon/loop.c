@@ -11,6 +11,7 @@
 #include "job/log_limit.h"
 #include "job/placing.h"
 #include "metrics/metrics.h"
+#include "service/check.h"
 #include "service/streams.h"
 #include "webhook/webhook.h"
 
@@ -151,6 +152,22 @@ static void loop_inbox(struct daemon *d)
         m->run(d, m);
 }
 
+#define GATHER_NS INT64_C(2000000)
+
+/* Submits that are being checked join this group: one fsync for all of them. Waits for what is here already, never for
+ * what may come, so a lone client loses nothing. */
+static void loop_gather(struct daemon *d)
+{
+    int64_t until = clock_mono_ns() + GATHER_NS, left;
+    while (store_is_writing(d->store) && d->group_err.code == ST_OK && checker_is_busy(d) &&
+           (left = until - clock_mono_ns()) > 0) {
+        struct pollfd fd = {.fd = inbox_fd(d->inbox), .events = POLLIN};
+        if (ppoll(&fd, 1, &(struct timespec){.tv_nsec = (long)left}, NULL) <= 0)
+            return;
+        loop_inbox(d);
+    }
+}
+
 static void loop_queue(struct daemon *d)
 {
     if (d->queue_dirty && !d->failing && d->group_err.code == ST_OK)
@@ -213,6 +230,7 @@ static void loop_pass(struct daemon *d)
     loop_timers(d);
     loop_settle(d);
     loop_inbox(d);
+    loop_gather(d);
     loop_queue(d);
     loop_commit(d);
     loop_answers(d);

@@ -36,7 +36,7 @@ void queue_pick(struct queue_job *waiting, size_t n, const struct nodes *nodes,
     int on[NODES_MAX];
     for (int i = 0; i < nodes->n; i++)
         empty[i] = nodes->list[i].has;
-    if (n > 0)
+    if (n > 0 && any_core(nodes, room))
         qsort(waiting, n, sizeof *waiting, by_rank);
     /* Every rank needs a core, so a full machine ends the look at a long queue. */
     for (size_t i = 0; i < n && any_core(nodes, room); i++) {

@@ -4,6 +4,7 @@
 #include "daemon.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@ struct checker {
     pthread_cond_t changed;
     struct check *first, **end;
     int waiting;
+    atomic_int pending; /* waiting, being checked, or not yet in the inbox */
     bool stopping, started;
 };
 
@@ -104,6 +106,7 @@ static void *checker_run(void *user)
     while ((c = next_check(d->checker))) {
         check_one(&d->options.config, c);
         inbox_post(d->inbox, &c->message);
+        atomic_fetch_sub(&d->checker->pending, 1);
     }
     return NULL;
 }
@@ -156,6 +159,11 @@ void checker_destroy(struct daemon *d)
     d->checker = NULL;
 }
 
+bool checker_is_busy(const struct daemon *d)
+{
+    return atomic_load(&d->checker->pending) > 0;
+}
+
 /* ---- arriving ------------------------------------------------------------------------------- */
 
 static void enqueue(struct daemon *d, struct check *c)
@@ -168,6 +176,7 @@ static void enqueue(struct daemon *d, struct check *c)
         *k->end = c;
         k->end = &c->next;
         k->waiting++;
+        atomic_fetch_add(&k->pending, 1);
         pthread_cond_signal(&k->changed);
     }
     pthread_mutex_unlock(&k->lock);

@@ -22,6 +22,9 @@ void checker_stop(
     struct daemon *d); /* joins; what waits is posted unchecked, with ST_UNAVAILABLE */
 void checker_destroy(struct daemon *d); /* after stop */
 
+/* Whether more will be posted soon: files wait or are being checked. */
+bool checker_is_busy(const struct daemon *d);
+
 /* On gRPC's thread: take the call. */
 void checker_submit(struct daemon *d, struct rpc_call *call,
                     const Espalier__V1__SubmitRequest *request);
