@@ -262,8 +262,8 @@ static struct tensor *build_im2col_stem(struct ctx *cx, struct bed *bed)
 static struct tensor *conv(struct ctx *cx, struct bed *bed, int64_t side, int64_t C,
                            struct op_window w)
 {
-    int64_t B = bed_dim(bed, 3), H = side + bed_dim(bed, 8), W = side + bed_dim(bed, 8);
-    int64_t O = bed_dim(bed, 33);
+    int64_t B = bed_dim(bed, 2), H = side + bed_dim(bed, 8), W = side + bed_dim(bed, 8);
+    int64_t O = bed_dim(bed, 17);
     struct tensor *x = BED_INPUT(bed, B, H, W, C), *k = BED_INPUT(bed, O, w.k * w.k * C);
     return op_conv(cx, x, k, O % 2 ? BED_INPUT(bed, O) : NULL, w);
 }
@@ -272,7 +272,7 @@ static struct tensor *build_conv(struct ctx *cx, struct bed *bed)
 {
     struct op_window w = {.k = (int)bed_dim(bed, 5), .stride = (int)bed_dim(bed, 3), .dilation = 1};
     w.pad = (int)bed_dim(bed, 3) - 1;
-    return conv(cx, bed, 5, bed_dim(bed, 17), w);
+    return conv(cx, bed, 5, bed_dim(bed, 7), w);
 }
 
 static struct tensor *build_conv_dilated(struct ctx *cx, struct bed *bed)

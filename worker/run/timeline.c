@@ -104,7 +104,7 @@ static void fetch(struct run *r, int root, struct share *share, struct trace_spa
     }
     r->comm->broadcast(r->comm, share, sizeof *share, root);
     r->comm->broadcast(r->comm, span, (size_t)share->n * sizeof *span, root);
-    for (int64_t i = 0; i < share->n; i++) {
+    for (int64_t i = 0; i < share->n && i < SPANS_MAX; i++) {
         span[i].begin += r->trace_zero_ns - share->zero;
         span[i].end += r->trace_zero_ns - share->zero;
     }
@@ -150,7 +150,7 @@ enum status timeline_write(struct run *r, struct err *err)
     struct trace_span *span = malloc(SPANS_MAX * sizeof *span);
     enum status st = span ? ST_OK : err_set(err, ST_NOMEM, "out of memory for the trace");
     st = run_agree(r, st, err);
-    if (st == ST_OK)
+    if (st == ST_OK && span)
         st = run_agree(r, gather(r, span, err), err);
     free(span);
     return st;
