@@ -49,6 +49,8 @@ static const char *done_reason(enum status st)
 
 static int finish(struct run *r, struct comm *comm, enum status st, const struct err *err)
 {
+    if (r)
+        pulse_mark(r->pulse, PULSE_DONE, r->state.total_step);
     if (comm->rank == 0) {
         if (st != ST_OK)
             log_error("%s", err->text);

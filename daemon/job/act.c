@@ -353,6 +353,7 @@ static void look_after(struct daemon *d, struct active *a)
     case EVIDENCE_STARTING:
     case EVIDENCE_ALIVE:
         seen_alive(d, a);
+        stall_check(d, a, v.attempt_dir);
         break;
     case EVIDENCE_EXITED:
     case EVIDENCE_VANISHED:

@@ -7,6 +7,7 @@
 #define JOB_JOBS_H
 
 #include "job/job.h"
+#include "job/stall.h"
 #include "store/store.h"
 
 #include <stdbool.h>
@@ -26,6 +27,7 @@ struct active {
     struct {
         double step_seconds, params_kept, done; /* done: part of all steps */
     } progress;                                 /* of the newest report; zeros = none yet */
+    struct stall_watch stall;                   /* when the last step was seen */
     struct placement *placement; /* owned; of the newest attempt; NULL = none is known */
 };
 

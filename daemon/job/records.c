@@ -81,6 +81,7 @@ static enum status take_progress(struct daemon *d, struct active *a, const Espal
     a->progress.step_seconds = p->step_seconds;
     a->progress.params_kept = p->params_kept;
     a->progress.done = p->total_steps ? (double)p->total_step / (double)p->total_steps : 0;
+    stall_note_step(d, a);
     r->progress->time_ms = r->progress->time_ms ? r->progress->time_ms : r->time_ms;
     return append(d, a, r, EVENT_PROGRESS, "", &r->progress->base, err);
 }

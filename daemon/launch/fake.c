@@ -12,6 +12,7 @@
  * attempts exit=1 signal=0 vanish=0   how it ends badly report=1             0: never reports, and
  * so never says done done=1               0: exits with 0 but never says done deaf=0 1: ignores the
  * polite request to stop, 2: also SIGTERM refuse=0             1: the launcher cannot start it
+ *   hang_at=0 hang_ms=0  step after which the first attempt does nothing for a while
  *   silent=0             1: nothing can be told about it (after start)
  */
 #include "launch/launch.h"
@@ -25,7 +26,7 @@
 
 struct script {
     int64_t steps, step_ms, start_ms, die_at, die_attempts, exit, signal, vanish;
-    int64_t report, done, deaf, refuse, silent;
+    int64_t report, done, deaf, refuse, silent, hang_at, hang_ms;
 };
 
 struct launch_fake {
@@ -58,7 +59,9 @@ static void parse_word(struct script *s, const char *word)
                 {"done", &s->done},
                 {"deaf", &s->deaf},
                 {"refuse", &s->refuse},
-                {"silent", &s->silent}};
+                {"silent", &s->silent},
+                {"hang_at", &s->hang_at},
+                {"hang_ms", &s->hang_ms}};
     const char *eq = strchr(word, '=');
     for (size_t i = 0; eq && i < sizeof keys / sizeof *keys; i++)
         if (strlen(keys[i].key) == (size_t)(eq - word) &&
@@ -134,6 +137,16 @@ static bool dies(const struct script *s, const struct launch_spec *spec)
     return s->die_at > 0 && spec->attempt <= s->die_attempts;
 }
 
+/* How long it has done nothing at a time. */
+static int64_t hung_ms(const struct script *s, const struct launch_spec *spec, int64_t hello,
+                       int64_t t, int64_t last)
+{
+    int64_t begins = hello + s->hang_at * s->step_ms;
+    if (s->hang_at == 0 || s->hang_at >= last || spec->attempt > 1 || t <= begins)
+        return 0;
+    return t - begins < s->hang_ms ? t - begins : s->hang_ms;
+}
+
 static void end_at(struct fake_now *now, enum evidence_kind kind, int code, int signal, int64_t at)
 {
     now->ended = true;
@@ -147,8 +160,9 @@ static struct fake_now stand(const struct fake_attempt *a, const struct launch_s
     const struct script *s = &a->script;
     int64_t hello = a->started_ms + s->start_ms;
     int64_t last = dies(s, spec) ? s->die_at : s->steps;
-    int64_t end = hello + last * s->step_ms;
-    int64_t step = s->step_ms > 0 ? (t - hello) / s->step_ms : last;
+    int64_t end = hello + last * s->step_ms + hung_ms(s, spec, hello, INT64_MAX, last);
+    int64_t moving = t - hello - hung_ms(s, spec, hello, t, last);
+    int64_t step = s->step_ms > 0 ? moving / s->step_ms : last;
     struct fake_now now = {.hello = t >= hello, .ev.kind = EVIDENCE_ALIVE};
     int64_t cut = INT64_MAX; /* when it was made to end */
     int code = 0;
@@ -166,7 +180,7 @@ static struct fake_now stand(const struct fake_attempt *a, const struct launch_s
     } else if (t >= cut) {
         end_at(&now, EVIDENCE_EXITED, code, 0, cut);
         now.stopped = code == 0;
-        step = s->step_ms > 0 ? (cut - hello) / s->step_ms : 0;
+        step = s->step_ms > 0 ? (cut - hello - hung_ms(s, spec, hello, cut, last)) / s->step_ms : 0;
     }
     now.step = step < 0 || !now.hello ? 0 : step > last ? last : step;
     return now;

@@ -159,24 +159,43 @@ static enum status check_sum(const char *path, struct err *err)
     return st;
 }
 
+/* The fence is read again behind the long part, the writing: an attempt that was asleep meanwhile may have been
+ * superseded, and must not put its file over a newer one's. */
+static enum status publish(struct run *r, const char *pending, const char *path, struct err *err)
+{
+    enum status st = job_folder_check_fence(r->folder, err);
+    if (st == ST_OK) {
+        drop_sum(path);
+        st = rename(pending, path) == 0 ? file_sync_parent(path, err)
+                                        : err_errno(err, "cannot rename %s to %s", pending, path);
+    }
+    if (st != ST_OK)
+        unlink(pending);
+    return st;
+}
+
 static enum status write_state(struct run *r, const char *name, char ret_sha[HASH_HEX_SIZE],
                                struct err *err)
 {
     struct state_block blocks[BLOCKS_MAX];
     int n = collect_blocks(r, blocks);
-    char *path = job_folder_path(r->folder, name);
+    char relative[NAME_SIZE];
+    snprintf(relative, sizeof relative, "checkpoints/pending-%d.safetensors", r->folder->attempt);
+    char *path = job_folder_path(r->folder, name), *pending = job_folder_path(r->folder, relative);
     struct json_object *o = state_to_json(r);
-    enum status st = path && o ? job_folder_check_fence(r->folder, err)
-                               : err_set(err, ST_NOMEM, "out of memory for a checkpoint");
-    if (st == ST_OK) {
-        drop_sum(path);
-        st = state_write(path, blocks, n, r->structure,
+    enum status st = path && pending && o
+                         ? job_folder_check_fence(r->folder, err)
+                         : err_set(err, ST_NOMEM, "out of memory for a checkpoint");
+    if (st == ST_OK)
+        st = state_write(pending, blocks, n, r->structure,
                          json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN), ret_sha, err);
-    }
+    if (st == ST_OK)
+        st = publish(r, pending, path, err);
     if (st == ST_OK)
         st = write_sum(path, ret_sha, err);
     json_object_put(o);
     free(path);
+    free(pending);
     return st;
 }
 
@@ -346,6 +365,7 @@ static void choose(struct run *r, int skip, char name[NAME_SIZE + 16])
 enum status run_resume(struct run *r, struct err *err)
 {
     char name[NAME_SIZE + 16];
+    TRY(run_agree(r, run_rewind(r, err), err));
     for (int skip = 0;; skip++) {
         choose(r, skip, name);
         if (!name[0])

@@ -34,6 +34,7 @@ static enum status score_share(struct run *r, struct loader *loader, struct rec_
     enum status st = score && box ? ST_OK : err_set(err, ST_NOMEM, "out of memory for predictions");
     for (int64_t step = 0; st == ST_OK && step < loader_epoch_steps(loader); step++) {
         const struct batch *batch;
+        pulse_mark(r->pulse, PULSE_EVALUATE, r->state.total_step);
         st = loader_batch(loader, step, 0, &batch, err);
         if (st != ST_OK || batch->B == 0)
             continue;
@@ -41,6 +42,7 @@ static enum status score_share(struct run *r, struct loader *loader, struct rec_
         if (st == ST_OK)
             score_batch(m, r->corpus->set[CORPUS_EVAL], batch, score, box, Q);
     }
+    pulse_mark(r->pulse, PULSE_GATHER, r->state.total_step);
     free(score);
     free(box);
     return st;

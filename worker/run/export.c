@@ -92,6 +92,7 @@ static enum status export_structure(struct run *r, struct err *err)
 static enum status export_root(struct run *r, struct err *err)
 {
     struct exporter x;
+    TRY(job_folder_check_fence(r->folder, err));
     exporter_init(&x, r);
     if (r->job->export_shared)
         TRY(export_as(&x, "shared", export_shared, err));

@@ -36,6 +36,8 @@ static enum status read_attempt(struct job_folder *f, char **ret_base, struct er
         f->attempt = (int)json_get_int(obj, "attempt", 1);
         f->report_address = take_text(obj, "report_address");
         f->token = take_text(obj, "token");
+        f->resume_from = take_text(obj, "resume_from");
+        f->resume_since = (int)json_get_int(obj, "resume_since", 0);
         *ret_base = take_text(obj, "folder");
         if (!*ret_base)
             *ret_base = strdup(f->dir);
@@ -126,6 +128,7 @@ void job_folder_close(struct job_folder *f)
     free(f->job_id);
     free(f->report_address);
     free(f->token);
+    free(f->resume_from);
     free(f->yaml);
     *f = (struct job_folder){0};
 }

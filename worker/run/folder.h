@@ -16,6 +16,8 @@ struct job_folder {
     int attempt;
     char *report_address; /* NULL: no coordinator */
     char *token;
+    char *resume_from; /* a checkpoint's path in dir; NULL = the newest */
+    int resume_since;  /* the first attempt that goes on from it */
     struct jobfile *job;
     char *yaml; /* original bytes */
     size_t yaml_len;

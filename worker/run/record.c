@@ -32,8 +32,10 @@ static enum status write_json(struct run *r, const char *name, struct json_objec
     const char *text =
         json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED);
     char *path = job_folder_path(r->folder, name);
-    enum status st = path ? file_write_atomic(path, text, strlen(text), 0600, err)
+    enum status st = path ? job_folder_check_fence(r->folder, err)
                           : err_set(err, ST_NOMEM, "out of memory writing %s", name);
+    if (st == ST_OK)
+        st = file_write_atomic(path, text, strlen(text), 0600, err);
     free(path);
     return st == ST_OK ? report_file(r, name, err) : st;
 }

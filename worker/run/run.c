@@ -83,6 +83,17 @@ static enum status open_report(struct run *r, struct err *err)
     return st;
 }
 
+/* Without it the run is as good; only a stall could not be told from outside. */
+static void open_pulse(struct run *r)
+{
+    char dir[4096];
+    struct err err;
+    snprintf(dir, sizeof dir, "%s/attempts/%d", r->folder->dir, r->folder->attempt);
+    enum status st = pulse_open(&r->pulse, dir, r->comm->rank, &err);
+    if (st != ST_OK && st != ST_NOT_FOUND)
+        log_warn("%s", err.text);
+}
+
 static enum status try_loader(struct run *r, int data, enum loader_part part, struct err *err)
 {
     struct loader *loader = NULL;
@@ -139,6 +150,7 @@ enum status run_create(struct run **ret_run, struct job_folder *folder, struct c
     r->state.best = -1;
     r->state.sampled = 1;
     r->result = json_object_new_object();
+    open_pulse(r);
     enum status st = open_report(r, err);
     if (st == ST_OK)
         st = open_engine(r, err);
@@ -154,6 +166,7 @@ void run_destroy(struct run *r)
     if (!r)
         return;
     report_close(r->report);
+    pulse_close(r->pulse);
     json_object_put(r->result);
     adamw_destroy(r->hyper_opt);
     hypernet_destroy(r->hyper);

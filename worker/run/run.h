@@ -18,6 +18,7 @@
 #include "report/report.h"
 #include "run/corpus.h"
 #include "run/folder.h"
+#include "run/pulse.h"
 
 #include <json-c/json.h>
 
@@ -71,6 +72,7 @@ struct run {
     const struct jobfile *job;
     struct comm *comm;     /* borrowed */
     struct report *report; /* rank 0; NULL elsewhere */
+    struct pulse *pulse;   /* NULL: nobody looks from outside */
     const struct backend *backend;
     struct ctx *cx;
     struct corpus *corpus;
@@ -128,6 +130,8 @@ enum status run_checkpoint(struct run *r, struct err *err);
 /* Newest that is whole; a damaged one is named and passed over. ST_OK without any: from the start.
  * Collective. */
 enum status run_resume(struct run *r, struct err *err);
+/* Rank 0, before the resume: sets aside what a `retry --from` leaves behind. rewind.c */
+enum status run_rewind(struct run *r, struct err *err);
 /* checkpoints/dense.safetensors: the dense model between task and control. Collective. */
 enum status run_save_dense(struct run *r, struct err *err);
 enum status run_load_dense(struct run *r, struct err *err);

@@ -35,6 +35,8 @@ static enum status report_structure_version(struct run *r, struct err *err)
     enum status st =
         folder && path ? file_mkdirs(folder, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
     if (st == ST_OK)
+        st = job_folder_check_fence(r->folder, err);
+    if (st == ST_OK)
         st = file_write_atomic(path, buf_str(&json), json.len, 0600, err);
     const struct report_structure record = {
         .total_step = (uint64_t)r->state.total_step,

@@ -123,6 +123,7 @@ static enum status gradient(struct run *r, struct loader *loader, loss_f loss, d
 {
     enum status st = forward_backward(r, loader, loss, sums, err);
     reduce_start_rest(r->reduce);
+    pulse_mark(r->pulse, PULSE_SUM, r->state.total_step);
     reduce_finish(r->reduce);
     int64_t begin = trace_begin(r->trace);
     st = run_agree(r, st, err);
@@ -136,6 +137,7 @@ enum status weight_step(struct run *r, struct loader *loader, const struct phase
                         const struct train_hooks *hooks, struct step_result *ret, struct err *err)
 {
     double sums[SUMS] = {[SUM_STOP] = run_stop_wanted(r)};
+    pulse_mark(r->pulse, PULSE_COMPUTE, r->state.total_step);
     TRY(gradient(r, loader, hooks->loss, sums, err));
     double norm = grad_norm(r->backend, model_params(r->model));
     ret->losses = (struct model_losses){.total = sums[SUM_TOTAL],

@@ -1,0 +1,158 @@
+"""SIGKILL and SIGSTOP/SIGCONT of daemon, launcher, mpirun, one rank, all ranks, at random moments of real jobs.
+
+After N harms: every job is COMPLETED, its exports are bit-identical to those of an undisturbed run, every event that was ever
+acknowledged (shown by the daemon after its commit) is still there and unchanged, no attempt ran beside another, no job was doubled.
+
+Usage:  torture.py ESPALIER_WORKER MPIRUN ESPALIERD ESPALIER [--harms N] [--seed S] [--jobs J]
+The same seed gives the same harms at the same delays; what they hit depends on the machine's speed.
+"""
+import argparse
+import collections
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import harness
+from harness import Bed, check_events, exports, send, stat_fields, undisturbed
+
+VICTIMS = ("daemon", "launcher", "mpirun", "rank", "ranks")
+HOW = ("kill", "kill", "stop")  # kills are worse, and two of three
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--harms", type=int, default=20)
+parser.add_argument("--seed", type=int, default=1)
+parser.add_argument("--jobs", type=int, default=2)
+options = parser.parse_args(sys.argv[5:])
+rng = random.Random(options.seed)
+
+
+class Witness:
+    """Reads each job's events again and again; what it has seen once must stay as it was."""
+
+    def __init__(self, bed):
+        self.bed, self.seen = bed, {}
+
+    def look(self, job):
+        done = subprocess.run([harness.ESPALIER, "events", job, "--json"], env=self.bed.env, capture_output=True, text=True,
+                              timeout=60)
+        if done.returncode != 0:
+            return  # the daemon is away or stopped
+        now = {e["cursor"]: e for e in map(json.loads, done.stdout.splitlines())}
+        for cursor, event in self.seen.get(job, {}).items():
+            assert now.get(cursor) == event, "job %s: event %d was %s and is %s" % (job, cursor, event, now.get(cursor))
+        self.seen[job] = now
+
+
+class Watchman(threading.Thread):
+    """Of one job, ranks of two attempts at a time would be a job that runs twice."""
+
+    def __init__(self, bed):
+        super().__init__(daemon=True)
+        self.bed, self.over, self.fault = bed, False, None
+
+    def run(self):
+        while not self.over:
+            by_job = collections.Counter()
+            for pid in self.bed.processes("rank"):
+                s = stat_fields(pid)
+                try:
+                    with open("/proc/%d/cmdline" % pid, "rb") as f:
+                        folder = f.read().split(b"\0")[3]
+                except (OSError, IndexError):
+                    continue
+                if s and s[0] not in "ZX":
+                    by_job[folder, s[2]] += 1  # session: one an attempt
+            jobs = collections.Counter(folder for folder, _ in by_job)
+            if any(n > 1 for n in jobs.values()):
+                self.fault = self.fault or "ranks of two attempts at a time: %s" % by_job
+            time.sleep(0.2)
+
+
+def targets(bed, victim):
+    if victim == "daemon":
+        return [bed.daemon.pid]
+    found = sorted(bed.processes("rank" if victim in ("rank", "ranks") else victim))
+    if victim == "ranks":
+        return found
+    return [rng.choice(found)] if found else []
+
+
+def harm(bed, victim, how):
+    """True if it hit something."""
+    pids = targets(bed, victim)
+    if not pids:
+        return False
+    for pid in pids:
+        send(pid, signal.SIGKILL if how == "kill" else signal.SIGSTOP)
+    if how == "stop":
+        time.sleep(rng.uniform(0.05, 0.6))
+        for pid in pids:
+            send(pid, signal.SIGCONT)
+    elif victim == "daemon":
+        bed.daemon.wait(60)
+        bed.daemon.stdout.close()
+        time.sleep(rng.choice([0, 0.2, 1]))
+        bed.start()
+    return True
+
+
+def submit(bed, jobs):
+    """A job is always under way: the harms never run out of victims."""
+    live = [j for j in jobs if bed.show(j)["state"] != "COMPLETED"]
+    while len(live) < options.jobs:
+        live.append(bed.submit())
+        jobs.append(live[-1])
+
+
+def torture(bed):
+    jobs, done, witness = [], collections.Counter(), Witness(bed)
+    watchman = Watchman(bed)
+    watchman.start()
+    while sum(done.values()) < options.harms:
+        submit(bed, jobs)
+        victim, how = rng.choice(VICTIMS), rng.choice(HOW)
+        time.sleep(rng.uniform(0.05, 1.2))
+        if harm(bed, victim, how):
+            done[victim, how] += 1
+        for job in jobs[-options.jobs:]:
+            witness.look(job)
+    for job in jobs:
+        bed.wait(job, "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
+        witness.look(job)
+    watchman.over = True
+    watchman.join()
+    assert not watchman.fault, watchman.fault
+    return jobs, done
+
+
+def judge(bed, jobs, whole):
+    attempts = 0
+    for job in jobs:
+        got = bed.show(job)
+        assert check_events(bed, job) == "COMPLETED", (got["state"], got["text"], bed.job_log(job))
+        assert exports(bed, job) == whole, "job %s: weights differ from the undisturbed run's" % job
+        attempts += got["attempt"]
+    listed = [j["id"] for j in bed.cli_json("jobs", "--json", "--limit", "10000")]
+    assert sorted(listed) == sorted(jobs), "jobs %s were submitted, %s are there" % (jobs, listed)
+    bed.gone()
+    return attempts
+
+
+began = time.monotonic()
+bed = Bed("--stop-term", "1", "--stop-kill", "3").start()
+try:
+    whole = undisturbed(bed.case)
+    jobs, done = torture(bed)
+    attempts = judge(bed, jobs, whole)
+    print("seed %d: %d harms (%s), %d jobs in %d attempts, %.0f s: no event lost, none doubled, weights bit-identical" % (
+        options.seed, sum(done.values()), ", ".join("%s %s %d" % (how, victim, n) for (victim, how), n in sorted(done.items())),
+        len(jobs), attempts, time.monotonic() - began))
+except BaseException:
+    print("seed %d failed; %s" % (options.seed, bed.said()[-3000:]))
+    raise
+finally:
+    bed.close()
