@@ -35,6 +35,8 @@ static volatile sig_atomic_t passes_to; /* pid of srun or mpirun; 0 = not starte
 static const int deaf_to[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
 #define DEAF_COUNT (sizeof deaf_to / sizeof *deaf_to)
 
+#define CLEAR_GRACE_MS 3000
+#define CLEAR_LOOK_MS 50
 #define CLEAR_TRIES 3
 #define CLEAR_PAUSE_S 10
 
@@ -148,6 +150,18 @@ static void clear_nodes(char **argv, const char *dir)
     }
 }
 
+/* mpirun may be killed before its ranks, which end once they notice. The record is what the next attempt waits for, and no
+ * two attempts may run at a time: what is left of this one is given a moment, then killed. In Slurm the step does it. */
+static void clear_session(void)
+{
+    pid_t self = getpid();
+    for (int ms = 0; !in_slurm && proc_session_count(self, self) > 0; ms += CLEAR_LOOK_MS) {
+        if (ms >= CLEAR_GRACE_MS)
+            proc_session_kill(self, self, SIGKILL);
+        usleep(CLEAR_LOOK_MS * 1000);
+    }
+}
+
 static enum status run_attempt(const char *dir, char **argv, char **env, struct err *err)
 {
     const char *slurm_id = in_slurm ? getenv("SLURM_JOB_ID") : NULL;
@@ -171,6 +185,7 @@ static enum status run_attempt(const char *dir, char **argv, char **env, struct 
         if (record_write_launcher(dir, &me, err) != ST_OK)
             log_error("%s", err->text);
         wait_child(me.child, &record);
+        clear_session();
         if (record.exit_code != 0)
             clear_nodes(argv, dir);
         if (why)

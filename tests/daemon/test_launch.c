@@ -330,6 +330,23 @@ static void a_killed_launcher_is_no_end_while_ranks_live(void **state)
     wait_for(bed, EVIDENCE_VANISHED, &ev);
 }
 
+/* The record of an end is what the next attempt waits for: then nothing of this one may run any more. */
+static void a_killed_mpirun_leaves_no_rank_behind(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    struct launcher_record r;
+    behave(bed, "", "deaf\nsleep 60000\n");
+    start(bed);
+    read_launcher(bed, &r);
+    for (int i = 0; i < 100 && proc_session_count(r.pid, r.pid) < 3; i++)
+        usleep(50000); /* mpirun and two ranks */
+    kill(r.child, SIGKILL);
+    wait_for(bed, EVIDENCE_EXITED, &ev);
+    assert_int_equal(ev.signal, SIGKILL);
+    assert_int_equal(proc_session_count(r.pid, r.pid), 0);
+}
+
 static void a_launcher_is_deaf_to_polite_signals(void **state)
 {
     struct bed *bed = *state;
@@ -459,6 +476,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_fake_reports_each_record_once, set_up_fake, tear_down),
         REAL(output_and_command_line),
         REAL(a_killed_launcher_is_no_end_while_ranks_live),
+        REAL(a_killed_mpirun_leaves_no_rank_behind),
         REAL(a_launcher_is_deaf_to_polite_signals),
         REAL(a_launcher_without_a_folder_ends),
         REAL(a_dead_daemon_takes_nothing_along),
