@@ -47,6 +47,10 @@ try:
     d, where = distance(grads["two"], rounded)
     print(f"task bf16: largest relative difference {d:.1e} in {where}")
     assert 1e-4 < d < BF16_TOLERANCE
+    assert gradient(case, "task", "bf16-again", 2, [("train.wire", "bf16")]) == rounded
+
+    # Threads that load ahead change nothing.
+    assert gradient(case, "task", "no-threads", 2, [("data.threads", 0)]) == grads["two"]
 
     # The trace: both ranks, each kind of span, nothing that ends before it begins; two steps of each phase that runs.
     folder = case.job("trace", 2, [("train.trace_steps", 2)])
