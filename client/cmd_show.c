@@ -153,6 +153,21 @@ static void places(struct buf *out, const struct term *t, const Espalier__V1__Jo
     }
 }
 
+static void slurm(struct buf *out, const struct term *t, const Espalier__V1__SlurmJob *s)
+{
+    if (!s)
+        return;
+    label(out, t, "slurm");
+    buf_printf(out, "job %s", s->id[0] ? s->id : "not yet known");
+    const char *parts[][2] = {
+        {" ", s->state}, {", ", s->reason}, {", partition ", s->partition}, {", nodes ", s->nodes}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        buf_puts(out, parts[i][1][0] ? parts[i][0] : "");
+        text_clean(out, parts[i][1], strlen(parts[i][1]));
+    }
+    buf_puts(out, "\n");
+}
+
 static void phases(struct buf *out, const struct term *t, const Espalier__V1__Job *j)
 {
     char text[FORMAT_MAX];
@@ -201,6 +216,7 @@ static int print_job(struct cli *cli, const Espalier__V1__Job *j)
         buf_printf(&out, "%s=%s\n", j->overrides[i]->key, j->overrides[i]->value);
     }
     places(&out, &cli->out, j);
+    slurm(&out, &cli->out, j->slurm);
     progress(&out, &cli->out, j);
     phases(&out, &cli->out, j);
     artifacts(&out, &cli->out, j);
@@ -220,14 +236,32 @@ static int print_file(struct cli *cli, const Espalier__V1__Job *j)
     return code;
 }
 
+/* The newest attempt's batch script, byte for byte. */
+static int print_script(struct cli *cli, const Espalier__V1__Job *j)
+{
+    struct buf out;
+    struct err err;
+    if (!j->slurm || !j->slurm->script[0]) {
+        err_set(&err, ST_NOT_FOUND, "job %s has no batch script: it was not submitted to Slurm",
+                j->id);
+        return cli_fail(cli, &err);
+    }
+    buf_init(&out, 16 << 20);
+    buf_puts(&out, j->slurm->script);
+    int code = cli_print(cli, &out);
+    buf_fini(&out);
+    return code;
+}
+
 static int run_show(struct cli *cli, const struct args *args)
 {
     struct err err;
     Espalier__V1__GetReply *reply = NULL;
     if (cli_get_job(cli, args->positional[0], &reply, &err) != ST_OK)
         return cli_fail(cli, &err);
-    int code = args_flag(args, "file") ? print_file(cli, reply->job)
-               : cli->json             ? cli_print_json(cli, message_json(&reply->job->base))
+    int code = args_flag(args, "file")     ? print_file(cli, reply->job)
+               : args_flag(args, "script") ? print_script(cli, reply->job)
+               : cli->json                 ? cli_print_json(cli, message_json(&reply->job->base))
                                        : print_job(cli, reply->job);
     reply_free(reply);
     return code;
@@ -235,6 +269,7 @@ static int run_show(struct cli *cli, const struct args *args)
 
 static const struct option_row options[] = {
     {0, "file", NULL, "print the job file as it was submitted instead"},
+    {0, "script", NULL, "print the batch script that Slurm was given instead"},
     {0, "json", NULL, "the job as one JSON object"},
     {0, NULL, NULL, NULL},
 };
@@ -242,7 +277,7 @@ static const struct option_row options[] = {
 const struct command command_show = {
     .name = "show",
     .summary = "show one job: state, times, progress, results",
-    .usage = "ID [--file | --json]",
+    .usage = "ID [--file | --script | --json]",
     .details = "ID may be `last`.\n",
     .examples = "espalier show 12\n"
                 "espalier show last --json | jq .progress\n"

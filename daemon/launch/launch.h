@@ -121,14 +121,14 @@ enum status launch_fake_create(struct launch **ret_launch, const struct clock *c
 /* Slurm, by its commands. Strings are copied; "" and 0 are what is said here. */
 enum slurm_starter { SLURM_START_AUTO, SLURM_START_SRUN, SLURM_START_MPIRUN };
 struct slurm_options {
-    const char *home;     /* the daemon's; a name for it is kept there */
-    const char *bin;      /* folder of Slurm's commands; "": from PATH */
+    const char *home; /* the daemon's; a name for it is kept there */
+    const char *bin;  /* folder of Slurm's commands; "": from PATH */
     const char *worker, *launcher, *mpirun;
-    const char *mpi;      /* plugin for srun; "": from `srun --mpi=list` */
-    enum slurm_starter start; /* AUTO: srun if it has a plugin for Open MPI, else mpirun */
-    int nice_step;        /* what one step of our priority is in Slurm's */
+    const char *mpi;               /* plugin for srun; "": from `srun --mpi=list` */
+    enum slurm_starter start;      /* AUTO: srun if it has a plugin for Open MPI, else mpirun */
+    int nice_step;                 /* what one step of our priority is in Slurm's */
     int64_t poll_ms, poll_most_ms; /* between two calls of squeue; back-off when nothing changes */
-    int64_t command_ms;   /* how long one of Slurm's commands may take */
+    int64_t command_ms;            /* how long one of Slurm's commands may take */
 };
 enum status launch_slurm_create(struct launch **ret_launch, const struct slurm_options *options,
                                 struct err *err);

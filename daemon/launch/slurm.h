@@ -1,6 +1,7 @@
 /* slurm.h - the Slurm launcher's own state, shared by its files and by nobody else.
  *
- *   slurm.c         the vtable: start, poll, stop; what an attempt's evidence is
+ *   slurm.c         the vtable: start, poll, stop; the tick
+ *   slurm_end.c     how an attempt ended
  *   slurm_submit.c  from "to be submitted" to "it has an id": probe, look up, sbatch
  *   slurm_watch.c   what Slurm says: squeue for all, then scontrol, sacct and jobcomp for one
  *   slurm_table.c   attempts that are tracked
@@ -106,6 +107,15 @@ void slurm_detail_step(struct launch_slurm *s, struct tracked *t);
 void slurm_detail_done(struct launch_slurm *s, struct tracked *t, const struct command *c);
 /* Takes what Slurm says; keeps it in the note when it is new. */
 void slurm_take_row(struct launch_slurm *s, struct tracked *t, const struct slurm_row *row);
+
+/* ---- slurm_end.c ----------------------------------------------------------------------------- */
+
+/* Sets t->end when its exit record is there and tells all. */
+void slurm_look_in_folder(struct launch_slurm *s, struct tracked *t);
+/* Slurm says that it is over, and no record says how. */
+void slurm_over_step(struct launch_slurm *s, struct tracked *t);
+/* squeue does not hold it. */
+void slurm_missing_step(struct launch_slurm *s, struct tracked *t);
 
 /* ---- slurm.c --------------------------------------------------------------------------------- */
 

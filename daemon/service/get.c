@@ -5,6 +5,7 @@
 #include "job/text.h"
 #include "loop.h"
 #include "service/service.h"
+#include "service/slurm_job.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ struct wire_job {
     char id[24], folder[FOLDER_PATH_MAX];
     struct wire_progress progress;
     struct buf file, overrides;
+    struct wire_slurm slurm;
     struct json_object *overrides_json;
     bool failed; /* out of memory */
 };
@@ -183,6 +185,7 @@ static enum status fill_rest(struct daemon *d, struct wire_job *w, struct err *e
     TRY(load_places(d, w, err));
     w->job.retries = (uint32_t)job_retries(d, &w->from);
     TRY(store_attempts(d->store, id, w->from.attempt.number - ATTEMPTS_SHOWN, add_attempt, w, err));
+    w->job.slurm = wire_slurm_load(d, &w->from, &w->slurm);
     TRY(store_submission_load(d->store, id, &w->file, NULL, &w->overrides, err));
     w->job.job_file = (ProtobufCBinaryData){w->file.len, (uint8_t *)w->file.data};
     TRY(json_parse(&w->overrides_json, buf_str(&w->overrides), w->overrides.len, "overrides", err));
@@ -243,6 +246,7 @@ static void send_get(struct daemon *d, struct rpc_call *call, void *arg)
     }
     free_lists(&w);
     wire_progress_fini(&w.progress);
+    wire_slurm_fini(&w.slurm);
     json_object_put(w.overrides_json);
     buf_fini(&w.file);
     buf_fini(&w.overrides);

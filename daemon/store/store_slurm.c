@@ -17,7 +17,8 @@ enum status store_slurm_load(struct store *s, int64_t job_id, struct buf *json, 
     TRY(store_row(s, q, "reading a request to Slurm", err));
     buf_puts(json, store_text(q, 0));
     sqlite3_reset(q);
-    return buf_ok(json) ? ST_OK : err_set(err, ST_NOMEM, "out of memory reading a request to Slurm");
+    return buf_ok(json) ? ST_OK
+                        : err_set(err, ST_NOMEM, "out of memory reading a request to Slurm");
 }
 
 enum status store_attempt_saved(struct store *s, int64_t job_id, int attempt, bool *ret_saved,

@@ -213,6 +213,7 @@ void run_catch_sigterm(void)
     struct sigaction action = {.sa_handler = on_sigterm, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL); /* srun and mpirun pass it on; of SIGTERM they make an end */
 }
 
 bool run_stop_wanted(struct run *r)

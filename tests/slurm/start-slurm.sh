@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# A real Slurm on this machine alone, without systemd: munged, slurmctld and a slurmd a node, as root.
+# usage: start-slurm.sh DIR [NODES=2] [CPUS=2]
+# Everything lies under DIR, everything listens on 127.0.0.1; DIR/env is to be sourced, DIR/pids is for stop-slurm.sh.
+# SLURM_TEST_BASE_PORT: slurmctld's port; the nodes have those from 11 above it on.
+set -euo pipefail
+D=$(realpath -m "$1") N=${2:-2} C=${3:-2} BASE=${SLURM_TEST_BASE_PORT:-17000}
+mkdir -p "$D"/{munge,state,log,run}
+chmod 755 "$D" "$D/run"
+chmod 700 "$D/munge"
+: >"$D/pids"
+
+(umask 077 && head -c 128 /dev/urandom >"$D/munge/key")
+munged --force --key-file="$D/munge/key" --socket="$D/run/munge.sock" --pid-file="$D/run/munged.pid" \
+    --log-file="$D/log/munged.log" --seed-file="$D/munge/seed" --num-threads=2
+cat "$D/run/munged.pid" >>"$D/pids"
+
+NODES=
+for i in $(seq 1 "$N"); do
+    mkdir -p "$D/spool/n$i" "$D/tmp/n$i"
+    NODES+="NodeName=n$i NodeHostname=localhost NodeAddr=127.0.0.1 Port=$((BASE + 10 + i)) CPUs=$C RealMemory=2000 State=UNKNOWN"$'\n'
+done
+# TmpFS per node: else the PMIx folders of several slurmds on one host collide.
+cat >"$D/slurm.conf" <<EOF
+ClusterName=onebox
+SlurmctldHost=localhost(127.0.0.1)
+SlurmctldPort=$BASE
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket=$D/run/munge.sock
+CredType=cred/munge
+StateSaveLocation=$D/state
+SlurmdSpoolDir=$D/spool/%n
+SlurmctldPidFile=$D/run/slurmctld.pid
+SlurmdPidFile=$D/run/slurmd.%n.pid
+SlurmctldLogFile=$D/log/slurmctld.log
+SlurmdLogFile=$D/log/slurmd.%n.log
+SlurmdParameters=config_overrides
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+JobCompType=jobcomp/filetxt
+JobCompLoc=$D/log/jobcomp.txt
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerType=sched/backfill
+SchedulerParameters=sched_min_interval=50000,batch_sched_delay=0,bf_interval=1
+MpiDefault=none
+TmpFS=$D/tmp/%n
+ReturnToService=2
+SlurmdTimeout=10
+InactiveLimit=0
+KillWait=5
+EnforcePartLimits=ALL
+MinJobAge=300
+MaxJobCount=1000
+SwitchType=switch/none
+MailProg=/bin/true
+${NODES}PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
+EOF
+cat >"$D/env" <<EOF
+export SLURM_CONF=$D/slurm.conf
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_oob_tcp_if_include=lo
+EOF
+export SLURM_CONF="$D/slurm.conf"
+slurmctld -i -f "$D/slurm.conf"
+
+# Each node has a host name and a /dev/shm of its own: else the shared memory files of two "nodes" have one name.
+{
+    cat /etc/hosts
+    for i in $(seq 1 "$N"); do echo "127.0.0.1 n$i"; done
+} >"$D/hosts"
+for i in $(seq 1 "$N"); do
+    unshare --uts --mount bash -c "hostname n$i; mount -t tmpfs -o size=1g tmpfs /dev/shm
+        mount --bind '$D/hosts' /etc/hosts; exec slurmd -N n$i -f '$D/slurm.conf'"
+done
+up=0
+for _ in $(seq 150); do
+    up=$(sinfo -h -N -o %T 2>/dev/null | grep -c '^idle' || true)
+    [ "$up" = "$N" ] && break
+    sleep 0.2
+done
+cat "$D"/run/slurmctld.pid "$D"/run/slurmd.*.pid >>"$D/pids"
+[ "$up" = "$N" ] && exit 0
+echo "start-slurm.sh: $up of $N nodes are up" >&2
+tail -n 5 "$D"/log/*.log >&2
+exit 1

@@ -1,0 +1,255 @@
+"""Jobs through a real Slurm: client -> daemon -> sbatch -> two ranks on two nodes, and what may go wrong on the way."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).parent
+ESPALIER, ESPALIERD, WORKER = (os.environ[k] for k in ("ESPALIER", "ESPALIERD", "WORKER"))
+NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "unshare")
+
+JOB = """\
+name: {name}
+model: {{size: tiny, image: 32, width: 32, heads: 2, ffn: 64, vision_layers: 2, text_layers: 2, fusion_width: 32,
+        fusion_heads: 2, fusion_ffn: 64, encoder_layers: 1, decoder_layers: 2, queries: 6, contrast: 16}}
+data: {{pretrain: data/train_captions.json, task: data/train_rec.json, eval: data/test_rec.json,
+       vocabulary: data/vocabulary.txt, holdout: 0.2}}
+train: {{batch: 8, seed: 3, clip: 1.0, log_every: 2, checkpoint_every: 4}}
+phases:
+  task: {{steps: {steps}, warmup_steps: 2}}
+  search: {{steps: 30, warmup_steps: 2, schedule: constant}}
+  finetune: {{steps: 4, warmup_steps: 2}}
+method: {{target: 0.8, every: 2, block_size: 2}}
+resources: {{ranks: 2, launcher: slurm{resources}}}
+slurm: {{nodes: 2, partition: main{slurm}}}
+"""
+LONG = 100000
+
+
+def why_not():
+    """Why there can be no Slurm here; None = there can."""
+    if os.geteuid() != 0:
+        return "needs root: slurmd starts jobs as other accounts"
+    missing = [p for p in NEEDED if not shutil.which(p)]
+    if missing:
+        return "not installed: %s (packages slurmctld slurmd slurm-client munge)" % " ".join(missing)
+    if subprocess.run(["unshare", "--uts", "--mount", "true"], capture_output=True).returncode:
+        return "no namespaces here (unshare --uts --mount)"
+    return None
+
+
+def free_base_port():
+    """slurmctld's port, with those of the nodes above it."""
+    for base in range(20000 + os.getpid() % 5000, 60000, 50):
+        try:
+            for port in (base, base + 11, base + 12):
+                with socket.socket() as s:
+                    s.bind(("127.0.0.1", port))
+            return base
+        except OSError:
+            continue
+    raise RuntimeError("no free ports")
+
+
+class Cluster:
+    def __init__(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="espalier-slurm-"))
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "SBATCH_"))}
+        # What users have in their shells must not matter.
+        env.update(SQUEUE_FORMAT="%i", SBATCH_PARTITION="nowhere", SLURM_JOB_ID="77", SLURM_TIME_FORMAT="relative",
+                   SACCT_FORMAT="jobid", http_proxy="http://127.0.0.1:1", https_proxy="http://127.0.0.1:1",
+                   SLURM_CONF=str(self.dir / "c" / "slurm.conf"), OMPI_MCA_btl_tcp_if_include="lo",
+                   OMPI_MCA_oob_tcp_if_include="lo", OPENBLAS_NUM_THREADS="1", ASAN_OPTIONS="detect_leaks=0",
+                   ESPALIER_SERVER="unix:%s/home/run/d.sock" % self.dir)
+        self.env = env
+        self.plain = {k: v for k, v in env.items() if k not in ("SQUEUE_FORMAT", "SBATCH_PARTITION", "SLURM_JOB_ID")}
+        subprocess.run([HERE / "start-slurm.sh", self.dir / "c"], check=True,
+                       env=dict(self.plain, SLURM_TEST_BASE_PORT=str(free_base_port())))
+        subprocess.run([WORKER, "data", "make", "shaperef", "--out", self.dir / "data", "--seed", "5", "--size", "32",
+                        "--objects", "2-3", "--train", "60", "--val", "0", "--test", "12", "--expressions", "2"],
+                       check=True, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.daemon = None
+
+    def start_daemon(self, *more):
+        argv = [ESPALIERD, "--home", self.dir / "home", "--listen", "unix:%s/home/run/d.sock" % self.dir,
+                "--worker", WORKER, "--stop-term", "2", "--stop-kill", "25", "--slurm-poll", "0.3",
+                "--slurm-poll-most", "2", *more]
+        with open(self.dir / "daemon.log", "a") as log:
+            self.daemon = subprocess.Popen(argv, env=self.env, stdout=subprocess.PIPE, stderr=log, text=True)
+        line = self.daemon.stdout.readline()
+        assert "listening" in line, (self.dir / "daemon.log").read_text()
+
+    def stop_daemon(self, sig=signal.SIGTERM):
+        self.daemon.send_signal(sig)
+        self.daemon.communicate(timeout=30)
+        self.daemon = None
+
+    def close(self):
+        if self.daemon:
+            self.stop_daemon()
+        subprocess.run([HERE / "stop-slurm.sh", self.dir / "c"], env=self.plain)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def slurm(self, *argv):
+        return subprocess.run(argv, env=self.plain, capture_output=True, text=True, check=True).stdout
+
+
+class SlurmTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.c = Cluster()
+        cls.c.start_daemon()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.c.close()
+
+    def tearDown(self):
+        """What one test leaves must not hold up the next."""
+        subprocess.run(["scancel", "--user=root"], env=self.c.plain, capture_output=True)
+
+    def cli(self, *argv, code=0):
+        done = subprocess.run([ESPALIER, *argv], env=self.c.env, cwd=self.c.dir, capture_output=True, text=True,
+                              timeout=120)
+        self.assertEqual(done.returncode, code, "%s\n%s\n%s" % (argv, done.stdout, done.stderr))
+        return done.stdout
+
+    def submit(self, name, steps=8, resources="", slurm=""):
+        path = self.c.dir / (name + ".yaml")
+        path.write_text(JOB.format(name=name, steps=steps, resources=resources, slurm=slurm))
+        return self.cli("submit", str(path)).strip()
+
+    def job(self, id):
+        return json.loads(self.cli("show", id, "--json"))
+
+    def story(self, id):
+        log = self.c.dir / "home" / "jobs" / id / "log.txt"
+        return "%s\n%s\n%s" % (self.job(id), (self.c.dir / "daemon.log").read_text()[-3000:],
+                               log.read_text()[-3000:] if log.exists() else "no log")
+
+    def wait(self, id, *states, seconds=120):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            state = self.job(id)["state"]
+            if state in states:
+                return state
+            if state in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"):
+                break
+            time.sleep(0.2)
+        self.fail("job %s did not become %s: %s" % (id, states, self.story(id)))
+
+    def wait_step(self, id):
+        for _ in range(600):
+            if (self.job(id).get("progress") or {}).get("total_step", 0) > 4:
+                return
+            time.sleep(0.1)
+        self.fail("no step: " + self.story(id))
+
+    def slurm_of(self, id):
+        return self.job(id)["slurm"] or {}
+
+    def attempt_file(self, id, name, attempt=1):
+        return self.c.dir / "home" / "jobs" / id / "attempts" / str(attempt) / name
+
+    def nothing_left(self):
+        for _ in range(100):
+            left = self.c.slurm("squeue", "--noheader", "--format=%A %T")
+            if not left:
+                return
+            time.sleep(0.2)
+        self.fail("left in Slurm: " + left)
+
+    def test_1_two_ranks_on_two_nodes(self):
+        id = self.submit("whole")
+        self.wait(id, "COMPLETED")
+        s = self.slurm_of(id)
+        self.assertEqual((s["partition"], s["nodes"]), ("main", "n[1-2]"))
+        self.assertGreater(int(s["id"]), 0)
+        self.assertIn("2 ranks x 1 thread on n1", self.cli("watch", id))
+        self.cli("pull", id, "-o", str(self.c.dir / "out"))
+        self.assertTrue((self.c.dir / "out" / "export" / "shared" / "model.safetensors").stat().st_size > 1000)
+        script = self.cli("show", id, "--script")
+        self.assertEqual(script, self.attempt_file(id, "script.sh").read_text())
+        self.assertIn("#SBATCH --no-requeue\n", script)
+        self.assertIn("--mpi=pmix", self.attempt_file(id, "command.json").read_text())
+        self.nothing_left()
+
+    def test_2_cancel(self):
+        id = self.submit("cancelled", LONG)
+        self.wait(id, "RUNNING")
+        self.wait_step(id)
+        waiting = self.submit("waiting", LONG)
+        for _ in range(100):
+            if self.slurm_of(waiting).get("reason"):
+                break
+            time.sleep(0.1)
+        self.assertEqual(self.slurm_of(waiting)["state"], "PENDING")
+        self.assertEqual(self.job(waiting)["state"], "SUBMITTED")
+        self.cli("cancel", waiting)
+        self.wait(waiting, "CANCELLED", seconds=20)
+        self.cli("cancel", id)
+        self.wait(id, "CANCELLED", seconds=60)
+        self.assertTrue(list((self.c.dir / "home" / "jobs" / id / "checkpoints").glob("step-*.safetensors")))
+        self.nothing_left()
+
+    def test_3_cancelled_in_slurm(self):
+        id = self.submit("outside", LONG)
+        self.wait_step(id)
+        self.c.slurm("scancel", str(self.slurm_of(id)["id"]))
+        self.wait(id, "CANCELLED", seconds=60)
+        self.assertIn("not here", self.job(id)["text"])
+
+    def test_4_a_chain_of_slurm_jobs(self):
+        id = self.submit("chain", 1500, slurm=", time_minutes: 1, warn_seconds: 50")
+        self.wait(id, "COMPLETED", seconds=240)
+        attempts = self.job(id)["attempt"]
+        self.assertGreater(attempts, 1, self.story(id))
+        self.assertIn("wall_time", self.cli("events", id))
+        ids = {json.loads(self.attempt_file(id, "slurm.json", n).read_text())["id"] for n in range(1, attempts + 1)}
+        self.assertEqual(len(ids), attempts)
+
+    def test_5_controller_and_daemon_restarted(self):
+        id = self.submit("restarted", 700)
+        self.wait_step(id)
+        time.sleep(6)  # Slurm 22.05 loses a start that it has not saved yet
+        pid = int((self.c.dir / "c" / "run" / "slurmctld.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+        self.c.stop_daemon(signal.SIGKILL)
+        self.c.start_daemon()
+        time.sleep(2)
+        self.assertIn(self.job(id)["state"], ("RUNNING", "STARTING", "COMPLETED"))
+        self.c.slurm("slurmctld", "-i", "-f", str(self.c.dir / "c" / "slurm.conf"))
+        time.sleep(0.5)
+        with open(self.c.dir / "c" / "pids", "a") as f:
+            f.write((self.c.dir / "c" / "run" / "slurmctld.pid").read_text())
+        self.wait(id, "COMPLETED")
+        self.assertEqual(self.job(id)["attempt"], 1)
+        self.nothing_left()
+
+    def test_6_refused(self):
+        id = self.submit("nowhere", slurm=", options: --nodelist=n9")
+        self.wait(id, "FAILED")
+        self.assertIn("nvalid node name", self.job(id)["text"])
+
+    def test_7_mpirun_in_the_allocation(self):
+        self.c.stop_daemon()
+        self.c.start_daemon("--slurm-start", "mpirun")
+        id = self.submit("by-mpirun")
+        self.wait(id, "COMPLETED")
+        self.assertIn('"mpirun"', self.attempt_file(id, "command.json").read_text())
+        self.assertEqual(self.slurm_of(id)["nodes"], "n[1-2]")
+
+
+if __name__ == "__main__":
+    reason = why_not()
+    if reason:
+        print("SKIPPED: the tests with a real Slurm did not run: " + reason, file=sys.stderr)
+        sys.exit(77)
+    unittest.main(verbosity=2, failfast=True)
