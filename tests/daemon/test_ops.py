@@ -4,6 +4,7 @@ import hmac
 import http.server
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -251,6 +252,16 @@ class Metrics(Case):
         self.assertEqual((got["espalier_cores_free"], got["espalier_jobs_placed"]), (0, 1))
         self.c.call("Cancel", id=job)
         self.assertNotIn('espalier_job_step_seconds{job="%s"}' % job, self.until("espalier_cores_free", 2))
+
+    def test_alerts_speak_of_what_is_there(self):
+        rules = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "deploy", "monitoring", "alerts.yml")
+        with open(rules) as f:
+            used = re.findall(r"(espalier_\w+)(?:\{state=\"(\w+)\"\})?", re.sub(r"espalier_webhook\w+", "", f.read()))
+        self.assertGreater(len(used), 6)
+        there = self.page()
+        for name, state in used:
+            self.assertTrue(any(k == name + ('{state="%s"}' % state if state else "") or k.startswith(name + "{le=")
+                                for k in there), (name, state))
 
     def test_what_is_no_page(self):
         for path, method, code in (("/", "GET", 404), ("/metrics", "POST", 405)):

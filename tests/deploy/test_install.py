@@ -12,7 +12,7 @@ FILES = ("bin/espalier", "bin/espalierd", "bin/espalier-launcher", "bin/espalier
          "share/systemd/user/espalierd.service", "lib/sysusers.d/espalier.conf", "share/man/man1/espalier.1",
          "share/man/man1/espalier-worker.1", "share/man/man5/espalier-job-file.5", "share/man/man8/espalierd.8",
          "share/bash-completion/completions/espalier", "share/bash-completion/completions/espalierd",
-         "share/zsh/vendor-completions/_espalier", "share/doc/espalier/espalierd.yaml", "share/doc/espalier/LICENSE",
+         "share/zsh/vendor-completions/_espalier", "share/doc/espalier/espalierd.yaml", "share/doc/espalier/copyright", "share/doc/espalier/alerts.yml",
          "share/doc/espalier/examples/demo.yaml", "share/espalier/proto/espalier/v1/job.proto")
 
 
