@@ -5,6 +5,7 @@
 #include "client/job_input.h"
 #include "client/job_text.h"
 #include "client/message.h"
+#include "client/plan.h"
 #include "term/format.h"
 
 #include <stdio.h>
@@ -160,6 +161,8 @@ static int run_submit(struct cli *cli, const struct args *args)
     struct job_input in = {0};
     struct err err;
     int code;
+    if (args_flag(args, "dry-run"))
+        return plan_job(cli, args, PLAN_BY_DAEMON);
     if (args_flag(args, "follow"))
         feed_block_signals();
     enum status st = cli_connect(cli, &err);
@@ -179,6 +182,7 @@ static int run_submit(struct cli *cli, const struct args *args)
 static const struct option_row options[] = {
     {0, "set", "KEY=VALUE",
      "replace one value of the job file; may be given often, later ones win"},
+    {0, "dry-run", NULL, "only what `plan` says, by the daemon; nothing is queued"},
     {'f', "follow", NULL, "then watch it; the exit code is the job's result"},
     {0, "hold", NULL, "bring it in HELD: it waits for `espalier release`"},
     {0, "json", NULL,
@@ -189,7 +193,7 @@ static const struct option_row options[] = {
 const struct command command_submit = {
     .name = "submit",
     .summary = "check a job file and queue it; its id goes to stdout",
-    .usage = "FILE [--set KEY=VALUE]... [--follow] [--hold] [--json]",
+    .usage = "FILE [--set KEY=VALUE]... [--dry-run | --follow] [--hold] [--json]",
     .details = "The file is checked here first and again by the daemon; all faults are shown at "
                "once. Paths in it\n"
                "are those of the daemon's host; relative ones start at the file's folder. FILE may "

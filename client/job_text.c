@@ -212,6 +212,36 @@ static double part(uint64_t of, uint64_t whole)
     return whole ? (double)of / (double)whole : 0;
 }
 
+/* Each phase with its steps and, from earlier jobs, its time; then the whole. */
+static void time_rows(struct buf *out, const struct term *t, const Espalier__V1__Plan *p)
+{
+    char steps[FORMAT_MAX], time[FORMAT_MAX];
+    for (size_t i = 0; i < p->n_phases; i++) {
+        row(out, t, i ? "" : "phases");
+        buf_printf(out, "%-10.16s %10s %10s\n", p->phases[i]->phase,
+                   p->phases[i]->steps ? format_count(steps, p->phases[i]->steps) : "",
+                   p->phases[i]->seconds > 0 ? format_duration(time, p->phases[i]->seconds) : "?");
+    }
+    row(out, t, "time");
+    if (p->estimate_seconds > 0)
+        buf_printf(out, "about %s, from %u earlier job%s like it\n",
+                   format_duration(time, p->estimate_seconds), p->estimate_jobs,
+                   p->estimate_jobs == 1 ? "" : "s");
+    else
+        buf_puts(out, "unknown: no job of this model, batch and ranks has run here yet\n");
+    if (p->attempts > 1) {
+        row(out, t, "attempts");
+        buf_printf(out,
+                   "%u, cut by resources.time_minutes; each goes on from the last checkpoint\n",
+                   p->attempts);
+    }
+    if (p->cluster[0]) {
+        row(out, t, "slurm");
+        clean(out, p->cluster);
+        buf_puts(out, "\n");
+    }
+}
+
 void plan_text(struct buf *out, const struct term *t, const Espalier__V1__Plan *p)
 {
     char a[FORMAT_MAX], b[FORMAT_MAX];
@@ -231,6 +261,7 @@ void plan_text(struct buf *out, const struct term *t, const Espalier__V1__Plan *
     buf_printf(out, "%.1f million multiply-accumulates an image, forward\n", (double)p->macs / 1e6);
     row(out, t, "steps");
     buf_printf(out, "%s\n", format_count(a, p->steps));
+    time_rows(out, t, p);
     row(out, t, "resources");
     buf_printf(out, "%u rank%s of %u thread%s, about %s each\n", p->ranks, p->ranks == 1 ? "" : "s",
                p->threads_per_rank, p->threads_per_rank == 1 ? "" : "s",

@@ -58,8 +58,9 @@ void examine_slurm(struct doctor *d);
  * ST_TIMEOUT: killed with all it started. exit_code: 128 + signal for one that was killed. */
 enum status capture(const char *const *argv, int timeout_ms, struct buf *out, int *ret_exit,
                     struct err *err);
-/* The same, but ended as after the timeout once the descriptor is readable; ST_CANCELLED then. -1: none. */
-enum status capture_until(const char *const *argv, int timeout_ms, int cancel_fd, struct buf *out,
+/* The same, but ended as after the timeout once the descriptor is readable; ST_CANCELLED then. -1: none. environment
+ * NULL: this process's. */
+enum status capture_until(const char *const *argv, char *const *environment, int timeout_ms, int cancel_fd, struct buf *out,
                           int *ret_exit, struct err *err);
 
 struct probe {

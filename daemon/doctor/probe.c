@@ -17,7 +17,7 @@
 extern char **environ;
 
 /* In a process group of its own, so that all of it can be killed. */
-static int spawn(const char *const *argv, int out, pid_t *ret_pid)
+static int spawn(const char *const *argv, char *const *environment, int out, pid_t *ret_pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
@@ -38,7 +38,8 @@ static int spawn(const char *const *argv, int out, pid_t *ret_pid)
     if (!e)
         e = posix_spawn_file_actions_adddup2(&actions, out, 2);
     if (!e)
-        e = posix_spawnp(ret_pid, argv[0], &actions, &attr, (char *const *)argv, environ);
+        e = posix_spawnp(ret_pid, argv[0], &actions, &attr, (char *const *)argv,
+                         environment ? environment : environ);
     posix_spawnattr_destroy(&attr);
     posix_spawn_file_actions_destroy(&actions);
     return e;
@@ -64,14 +65,14 @@ static enum status read_all(int fd, int cancel_fd, int64_t deadline_ns, struct b
     }
 }
 
-enum status capture_until(const char *const *argv, int timeout_ms, int cancel_fd, struct buf *out,
-                          int *ret_exit, struct err *err)
+enum status capture_until(const char *const *argv, char *const *environment, int timeout_ms,
+                          int cancel_fd, struct buf *out, int *ret_exit, struct err *err)
 {
     int fd[2], status = 0;
     pid_t pid = 0;
     if (pipe2(fd, O_CLOEXEC) != 0)
         return err_errno(err, "cannot make a pipe");
-    int e = spawn(argv, fd[1], &pid);
+    int e = spawn(argv, environment, fd[1], &pid);
     close(fd[1]);
     if (e) {
         close(fd[0]);
@@ -96,7 +97,7 @@ enum status capture_until(const char *const *argv, int timeout_ms, int cancel_fd
 enum status capture(const char *const *argv, int timeout_ms, struct buf *out, int *ret_exit,
                     struct err *err)
 {
-    return capture_until(argv, timeout_ms, -1, out, ret_exit, err);
+    return capture_until(argv, NULL, timeout_ms, -1, out, ret_exit, err);
 }
 
 static bool read_probe(const char *line, size_t len, struct probe *p)

@@ -2,6 +2,7 @@
 #include "service/check.h"
 
 #include "daemon.h"
+#include "service/ask_cluster.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -65,8 +66,9 @@ static enum status check_limits(const struct check *c, struct err *err)
     return ST_OK;
 }
 
-static void check_one(const struct config *config, struct check *c)
+static void check_one(const struct daemon *d, struct check *c)
 {
+    const struct config *config = &d->options.config;
     const struct jobfile_roots roots = {(const char *const *)config->roots, config->n_roots};
     struct jobfile_override over[CHECK_OVERRIDES_MAX];
     c->st = check_limits(c, &c->err);
@@ -80,6 +82,12 @@ static void check_one(const struct config *config, struct check *c)
                              &roots, &c->findings, &c->err);
     if (c->st == ST_OK)
         c->st = jobfile_plan(c->job, &c->plan, &c->err);
+    if (c->st != ST_OK)
+        return;
+    estimate_shape(c->job, c->shape);
+    c->in_slurm = job_goes_to_slurm(d, c->job);
+    if (!c->submit && c->in_slurm)
+        ask_cluster(d, c->job, c->cluster, sizeof c->cluster);
 }
 
 /* NULL: the checker stops. */
@@ -104,7 +112,7 @@ static void *checker_run(void *user)
     struct daemon *d = user;
     struct check *c;
     while ((c = next_check(d->checker))) {
-        check_one(&d->options.config, c);
+        check_one(d, c);
         inbox_post(d->inbox, &c->message);
         atomic_fetch_sub(&d->checker->pending, 1);
     }

@@ -7,6 +7,7 @@
 #include "inbox.h"
 #include "jobfile/jobfile.h"
 #include "rpc/rpc.h"
+#include "service/estimate.h"
 
 #include <stdbool.h>
 
@@ -47,9 +48,16 @@ struct check {
     struct findings findings;
     struct jobfile *job;
     struct job_plan plan;
+    char shape[ESTIMATE_SHAPE_MAX];
+    struct estimate estimate; /* on the loop's thread, before it is answered */
+    char cluster[256]; /* Validate: what Slurm says to sbatch --test-only; "" = it was not asked */
+    bool in_slurm;
     int64_t job_id; /* Submit: the job it became */
 };
 void check_free(void *check); /* not the call */
+
+/* Whose the job's ranks will be; from the configuration alone, so any thread may ask (submit.c). */
+bool job_goes_to_slurm(const struct daemon *d, const struct jobfile *f);
 
 /* Served on the loop's thread (submit.c, validate.c); takes the call or returns an error. */
 enum status serve_submit(struct daemon *d, struct check *c, struct err *err);
@@ -59,7 +67,8 @@ enum status serve_validate(struct daemon *d, struct check *c, struct err *err);
 struct wire_check {
     Espalier__V1__Finding *finding, **findings;
     Espalier__V1__Plan plan;
-    char *notes[8];
+    char *notes[9], time_note[200];
+    Espalier__V1__PlanPhase phase[ESTIMATE_PHASES_MAX], *phases[ESTIMATE_PHASES_MAX];
 };
 bool wire_check_init(struct wire_check *w, struct check *c); /* false: out of memory */
 void wire_check_fini(struct wire_check *w);

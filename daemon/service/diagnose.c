@@ -102,7 +102,7 @@ static void *diagnose(void *arg)
 {
     struct diagnosis *g = arg;
     int code = 0;
-    g->st = capture_until(g->argv, DIAGNOSE_MS, g->cancel, &g->said, &code, &g->err);
+    g->st = capture_until(g->argv, NULL, DIAGNOSE_MS, g->cancel, &g->said, &code, &g->err);
     inbox_post(g->daemon->inbox, &g->message);
     return NULL;
 }

@@ -46,7 +46,7 @@ static enum status findings_error(const struct check *c, struct err *err)
     return ST_INVALID;
 }
 
-static bool goes_to_slurm(const struct daemon *d, const struct jobfile *f)
+bool job_goes_to_slurm(const struct daemon *d, const struct jobfile *f)
 {
     if (d->options.fake)
         return false;
@@ -74,7 +74,7 @@ static void fill_job(const struct daemon *d, const struct check *c, struct job *
                                    .memory_bytes = f->resources_ranks * each};
     text_clean(job->name, sizeof job->name, f->name);
     snprintf(job->owner, sizeof job->owner, "%s", d->caller->name);
-    job->in_slurm = goes_to_slurm(d, f);
+    job->in_slurm = job_goes_to_slurm(d, f);
 }
 
 static enum status keep_request(struct daemon *d, const struct check *c, int64_t job_id,
@@ -150,9 +150,13 @@ static enum status add_job(struct daemon *d, struct check *c, const struct submi
     struct queue_job as_queued = queue_job_of(&job);
     if (!job.in_slurm)
         TRY(place_check_fits(&d->nodes, &as_queued.gang, err));
-    TRY(job_submit(d, &job, c->submit->hold ? ON_SUBMIT_HELD : ON_SUBMIT, sub, digest, "user", err));
+    TRY(job_submit(d, &job, c->submit->hold ? ON_SUBMIT_HELD : ON_SUBMIT, sub, digest, "user",
+                   err));
     if (job.in_slurm)
         TRY(keep_request(d, c, job.id, err));
+    TRY(estimate_load(d, c->shape, c->job, &c->estimate, err));
+    if (estimate_keep(d, job.id, c->shape, c->job, err) != ST_OK)
+        return group_fail(d, err);
     c->job_id = job.id;
     return ST_OK;
 }

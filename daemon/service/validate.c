@@ -3,6 +3,7 @@
 #include "service/check.h"
 #include "service/service.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void fill_finding(V1(Finding) * to, struct finding *from)
@@ -14,6 +15,40 @@ static void fill_finding(V1(Finding) * to, struct finding *from)
     to->column = (uint32_t)from->column;
     to->key = from->key;
     to->text = from->text;
+}
+
+static void fill_phases(struct wire_check *w, struct check *c)
+{
+    const struct estimate *e = &c->estimate;
+    for (int i = 0; i < e->n; i++) {
+        if (e->phase[i].steps == 0 && e->phase[i].seconds == 0)
+            continue;
+        V1(PlanPhase) *p = &w->phase[w->plan.n_phases];
+        espalier__v1__plan_phase__init(p);
+        p->phase = (char *)e->phase[i].name;
+        p->steps = (uint64_t)e->phase[i].steps;
+        p->seconds = e->phase[i].seconds;
+        w->phases[w->plan.n_phases++] = p;
+    }
+    w->plan.phases = w->phases;
+    w->plan.estimate_seconds = e->seconds;
+    w->plan.estimate_jobs = (uint32_t)e->jobs;
+    w->plan.cluster = c->cluster;
+}
+
+/* On Slurm the time limit cuts a job into attempts; elsewhere it ends it. */
+static void fill_attempts(struct wire_check *w, const struct check *c)
+{
+    double limit = (double)c->job->resources_time_minutes * 60, seconds = c->estimate.seconds;
+    if (limit == 0 || seconds == 0)
+        return;
+    w->plan.attempts = c->in_slurm ? (uint32_t)(seconds / limit) + 1 : 1;
+    if (c->in_slurm || seconds <= limit)
+        return;
+    snprintf(w->time_note, sizeof w->time_note,
+             "it will take about %.0f minutes, but resources.time_minutes ends it after %lld",
+             seconds / 60, (long long)c->job->resources_time_minutes);
+    w->notes[w->plan.n_notes++] = w->time_note;
 }
 
 static void fill_plan(struct wire_check *w, struct check *c)
@@ -33,6 +68,8 @@ static void fill_plan(struct wire_check *w, struct check *c)
         w->notes[i] = c->plan.notes[i];
     w->plan.notes = w->notes;
     w->plan.n_notes = (size_t)p->n_notes;
+    fill_phases(w, c);
+    fill_attempts(w, c);
 }
 
 bool wire_check_init(struct wire_check *w, struct check *c)
@@ -82,6 +119,8 @@ enum status serve_validate(struct daemon *d, struct check *c, struct err *err)
     /* A file with faults is an answer; that it could not be checked is a failure. */
     if (c->st != ST_OK && c->findings.errors == 0)
         return err_set(err, c->st, "%s", c->err.text);
+    if (c->job)
+        TRY(estimate_load(d, c->shape, c->job, &c->estimate, err));
     if (!loop_answer(d, c->call, send_validate, c, check_free))
         return err_set(err, ST_NOMEM, "the daemon is out of memory");
     return ST_OK;

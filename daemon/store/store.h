@@ -87,6 +87,14 @@ enum status store_placement_set(struct store *s, int64_t job_id, int attempt, co
 /* ST_NOT_FOUND (err untouched): none was kept. */
 enum status store_placement_load(struct store *s, int64_t job_id, int attempt, struct buf *json,
                                  struct err *err);
+/* A phase of a job to be: its steps, and the shape of jobs that take as long (service/estimate.h). */
+enum status store_phase_plan_add(struct store *s, int64_t job_id, const char *phase,
+                                 const char *shape, int64_t steps, struct err *err);
+/* Of jobs of the shape: the phases that have ended, the newest job first; the newest 256 of them. */
+typedef bool (*store_phase_plan_f)(int64_t job_id, const char *phase, int64_t steps, double seconds,
+                                   void *user);
+enum status store_phase_plans(struct store *s, const char *shape, store_phase_plan_f each,
+                              void *user, struct err *err);
 /* Nodes that a person has drained; a name may be of a node that is not configured any more. */
 enum status store_node_drain(struct store *s, const char *host, bool drain, struct err *err);
 enum status store_nodes_drained(struct store *s, bool (*each)(const char *host, void *user),

@@ -74,3 +74,13 @@ CREATE INDEX jobs_by_owner ON jobs (owner, id);
 CREATE TABLE drained_nodes (
     host TEXT PRIMARY KEY
 ) WITHOUT ROWID;
+
+-- What a job means to do; with phase_times, how long jobs of the same shape take.
+CREATE TABLE phase_plans (
+    job_id INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    phase  TEXT NOT NULL,
+    shape  TEXT NOT NULL,                              -- model, batch, ranks and threads
+    steps  INTEGER NOT NULL,                           -- 0: a phase without weight steps
+    PRIMARY KEY (job_id, phase)
+) WITHOUT ROWID;
+CREATE INDEX phase_plans_by_shape ON phase_plans (shape, job_id);
