@@ -225,7 +225,7 @@ static void loop_effects(struct daemon *d)
         jobs_drop_over(d->jobs);
 }
 
-static void loop_pass(struct daemon *d)
+void loop_pass(struct daemon *d)
 {
     loop_timers(d);
     loop_settle(d);

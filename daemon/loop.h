@@ -12,6 +12,9 @@ struct rpc_call;
 /* Runs until a signal asks for the end. Jobs are not touched by that. */
 void loop_run(struct daemon *d);
 
+/* One pass without waiting; exposed for tests. */
+void loop_pass(struct daemon *d);
+
 /* What is in the inbox when nobody can post any more: handled and answered like the rest. */
 void loop_drain(struct daemon *d);
 

@@ -43,9 +43,9 @@ static uint64_t little_endian(const uint8_t *p, int bytes)
 static bool next_frame(const struct buf *b, size_t *at, struct frame *ret_frame)
 {
     size_t left = b->len - *at;
-    const uint8_t *p = (const uint8_t *)b->data + *at;
     if (left < FRAME_HEAD)
         return false;
+    const uint8_t *p = (const uint8_t *)b->data + *at;
     size_t len = (size_t)little_endian(p + 1, 4);
     if (len > left - FRAME_HEAD || fnv1a(p + FRAME_HEAD, len) != little_endian(p + 5, 8))
         return false;

@@ -118,7 +118,8 @@ enum status rpc_check_bytes(const ProtobufCMessageDescriptor *type, const uint8_
                             struct err *err)
 {
     unsigned fields = RPC_FIELDS_MAX;
-    struct rpc_walk w = {data, data + len};
+    struct rpc_walk w = {data,
+                         len ? data + len : data}; /* an empty message may have no bytes at all */
     return check_message(type, &w, &fields, err);
 }
 

@@ -1,0 +1,369 @@
+/* daemon_bed.c - see daemon_bed.h. */
+#include "daemon_bed.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "espalier/v1/job.pb-c.h"
+#include "inbox.h"
+#include "job/jobs.h"
+#include "loop.h"
+#include "rpc/core.h"
+#include "service/access.h"
+#include "service/streams.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define METHODS_MAX 128
+#define CALLS_MAX 64
+#define MESSAGES_MAX 256 /* that a client takes from one stream before it leaves */
+#define INPUTS_MAX 512   /* of one bed */
+
+struct rpc_call {
+    struct rpc_identity identity;
+    const struct rpc_entry *entry;
+    ProtobufCMessage *request; /* NULL once it is answered */
+    rpc_ready_f ready;
+    void *ready_user;
+    bool over, gone, sent;
+};
+
+static struct {
+    struct daemon *daemon;
+    struct options options;
+    char dir[64];
+    int inputs;
+    struct rpc_entry entry[METHODS_MAX];
+    size_t n_entries;
+    struct rpc_call call[CALLS_MAX];
+    int n_calls;
+    char said[ERR_TEXT_MAX]; /* the last failure */
+} bed;
+
+void bed_broken(const char *what, const char *file, int line)
+{
+    fprintf(stderr, "%s:%d: broken: %s; last failure: %s\n", file, line, what, bed.said);
+    abort();
+}
+
+/* ---- rpc.h's server half --------------------------------------------------------------------- */
+
+enum status rpc_server_create(struct rpc_server **ret_server, struct err *err)
+{
+    *ret_server = calloc(1, sizeof **ret_server);
+    bed.n_entries = 0;
+    return *ret_server ? ST_OK : err_set(err, ST_NOMEM, "out of memory");
+}
+
+enum status rpc_server_add(struct rpc_server *s, const ProtobufCServiceDescriptor *service,
+                           const struct rpc_method *methods, size_t n, void *user, struct err *err)
+{
+    (void)s;
+    (void)err;
+    BED_REQUIRE(n == service->n_methods && bed.n_entries + n <= METHODS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        const ProtobufCMethodDescriptor *m =
+            protobuf_c_service_descriptor_get_method_by_name(service, methods[i].name);
+        struct rpc_entry *e = &bed.entry[bed.n_entries++];
+        BED_REQUIRE(m);
+        *e = (struct rpc_entry){.kind = (int)methods[i].kind,
+                                .handler = methods[i].handler,
+                                .user = user,
+                                .input = m->input,
+                                .output = m->output};
+        snprintf(e->path, sizeof e->path, "/%s/%s", service->name, m->name);
+    }
+    return ST_OK;
+}
+
+enum status rpc_server_use_tls(struct rpc_server *s, const struct rpc_tls *files, struct err *err)
+{
+    (void)s;
+    (void)files;
+    (void)err;
+    return ST_OK;
+}
+
+enum status rpc_server_listen(struct rpc_server *s, const char *address, int *ret_port,
+                              struct err *err)
+{
+    (void)s;
+    (void)address;
+    (void)ret_port;
+    (void)err;
+    return ST_OK;
+}
+
+void rpc_server_guard(struct rpc_server *s, rpc_guard_f guard, void *user)
+{
+    (void)s;
+    (void)guard;
+    (void)user;
+}
+
+enum status rpc_server_start(struct rpc_server *s, struct err *err)
+{
+    (void)s;
+    (void)err;
+    return ST_OK;
+}
+
+void rpc_server_stop(struct rpc_server *s, int grace_ms)
+{
+    (void)s;
+    (void)grace_ms;
+}
+
+void rpc_server_destroy(struct rpc_server *s)
+{
+    free(s);
+}
+
+const struct rpc_identity *rpc_call_identity(const struct rpc_call *call)
+{
+    return &call->identity;
+}
+
+static void check_message(const struct rpc_call *c, const ProtobufCMessage *m)
+{
+    BED_REQUIRE(!c->over);
+    BED_REQUIRE(m->descriptor == c->entry->output);
+    BED_REQUIRE(rpc_message_valid_utf8(m));
+    BED_REQUIRE(protobuf_c_message_get_packed_size(m) <= RPC_MESSAGE_MAX);
+}
+
+static void call_over(struct rpc_call *c)
+{
+    BED_REQUIRE(!c->over);
+    c->over = true;
+    c->ready = NULL;
+    protobuf_c_message_free_unpacked(c->request, NULL);
+    c->request = NULL;
+}
+
+void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *reply)
+{
+    check_message(call, reply);
+    BED_REQUIRE(call->entry->kind == RPC_UNARY);
+    call_over(call);
+}
+
+void rpc_call_fail(struct rpc_call *call, enum status st, const char *text)
+{
+    snprintf(bed.said, sizeof bed.said, "%s", text);
+    BED_REQUIRE(st != ST_OK && st < STATUS_COUNT && text[0]);
+    BED_REQUIRE(st != ST_INTERNAL && st != ST_IO && st != ST_CORRUPT);
+    call_over(call);
+}
+
+void rpc_call_finish(struct rpc_call *call)
+{
+    BED_REQUIRE(call->entry->kind == RPC_SERVER_STREAM);
+    call_over(call);
+}
+
+void rpc_call_on_ready(struct rpc_call *call, rpc_ready_f ready, void *user)
+{
+    call->ready = ready;
+    call->ready_user = user;
+    if (call->gone && ready)
+        ready(call, user);
+}
+
+bool rpc_call_send(struct rpc_call *call, const ProtobufCMessage *message)
+{
+    if (call->gone || call->sent)
+        return false;
+    check_message(call, message);
+    call->sent = true;
+    return true;
+}
+
+bool rpc_call_gone(struct rpc_call *call)
+{
+    return call->gone;
+}
+
+/* ---- the daemon ------------------------------------------------------------------------------ */
+
+static void write_file(const char *name, const char *text)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", bed.dir, name);
+    BED_REQUIRE(file_write_atomic(path, text, strlen(text), 0600, NULL) == ST_OK);
+}
+
+static void submit(const char *script, int ranks)
+{
+    Espalier__V1__SubmitRequest *q = calloc(1, sizeof *q);
+    char text[512], id[32];
+    espalier__v1__submit_request__init(q);
+    int n = snprintf(text, sizeof text,
+                     "name: '%s'\ndata: {pretrain: data, vocabulary: data}\n"
+                     "phases.pretrain.steps: 1000\ntrain.batch: 6\nresources.ranks: %d\n",
+                     script, ranks);
+    snprintf(id, sizeof id, "bed-%d-%d", n, ranks);
+    q->job_file.data = (uint8_t *)strdup(text);
+    q->job_file.len = (size_t)n;
+    q->folder = strdup(bed.dir);
+    q->request_id = strdup(id);
+    bed_call(bed_method("Submit"), ROLE_OPERATOR, &q->base);
+}
+
+static void pass(void)
+{
+    bed.daemon->next_tick_ms = 0; /* every pass looks at the attempts */
+    loop_pass(bed.daemon);
+}
+
+static enum job_state state_of(int64_t id)
+{
+    struct job job;
+    BED_REQUIRE(store_job_load(bed.daemon->store, id, &job, NULL) == ST_OK);
+    return job.state;
+}
+
+static void open_bed(void)
+{
+    char home[96], listen[96], config[96];
+    struct err err;
+    int code;
+    snprintf(bed.dir, sizeof bed.dir, "/dev/shm/espalier-fuzz-XXXXXX");
+    BED_REQUIRE(mkdtemp(bed.dir));
+    write_file("config", "");
+    write_file("data", "{}");
+    snprintf(home, sizeof home, "%s/home", bed.dir);
+    snprintf(listen, sizeof listen, "unix:%s/s", bed.dir);
+    snprintf(config, sizeof config, "%s/config", bed.dir);
+    const char *argv[] = {"espalierd", "--config", config,       "--home", home,
+                          "--listen",  listen,     "--launcher", "fake",   "--cores",
+                          "3",         "--memory", "1000000",    NULL};
+    log_init("fuzz", LOG_ERROR);
+    if (options_parse(&bed.options, 13, (char **)argv, &code, &err) != ST_OK ||
+        daemon_create(&bed.daemon, &bed.options, &err) != ST_OK)
+        bed_broken(err.text, __FILE__, __LINE__);
+    submit("report=0 steps=1 step_ms=600000000", 1);
+    submit("steps=1 step_ms=1", 1);
+    submit("steps=1", 3);
+    for (int i = 0; i < 1000 && state_of(2) != JOB_COMPLETED; i++) {
+        pass();
+        usleep(1000);
+    }
+    BED_REQUIRE(state_of(1) == JOB_STARTING && state_of(3) == JOB_QUEUED);
+}
+
+static void close_bed(void)
+{
+    char command[128];
+    daemon_destroy(bed.daemon);
+    options_fini(&bed.options);
+    snprintf(command, sizeof command, "rm -r %s", bed.dir);
+    BED_REQUIRE(system(command) == 0);
+    bed.daemon = NULL;
+}
+
+void bed_spoil(void)
+{
+    bed.inputs = INPUTS_MAX;
+}
+
+struct daemon *bed_begin(void)
+{
+    static bool registered;
+    if (bed.daemon && bed.inputs++ >= INPUTS_MAX)
+        close_bed();
+    if (!bed.daemon) {
+        bed.inputs = 0;
+        open_bed();
+        if (!registered)
+            atexit(close_bed);
+        registered = true;
+    }
+    bed.n_calls = 0;
+    return bed.daemon;
+}
+
+void bed_end(void)
+{
+    for (int i = 0; i < bed.n_calls; i++) {
+        struct rpc_call *c = &bed.call[i];
+        c->gone = true;
+        if (!c->over && c->ready)
+            c->ready(c, c->ready_user);
+    }
+    pass();
+    for (int i = 0; i < bed.n_calls; i++)
+        BED_REQUIRE(bed.call[i].over);
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+size_t bed_method(const char *name)
+{
+    for (size_t i = 0; i < bed.n_entries; i++)
+        if (!strcmp(strrchr(bed.entry[i].path, '/') + 1, name))
+            return i;
+    bed_broken(name, __FILE__, __LINE__);
+}
+
+size_t bed_method_by_sum(unsigned sum)
+{
+    for (size_t i = 0; i < bed.n_entries; i++) {
+        unsigned own = 0;
+        for (const char *p = strrchr(bed.entry[i].path, '/') + 1; *p; p++)
+            own = own * 31 + (unsigned char)*p;
+        if ((own & 0xffff) == sum)
+            return i;
+    }
+    return sum % bed.n_entries;
+}
+
+/* Until it is answered, or a stream has no more to say. The checker's thread may take its time. */
+static void wait_for(struct rpc_call *c)
+{
+    struct pollfd inbox = {.fd = inbox_fd(bed.daemon->inbox), .events = POLLIN};
+    bool slow = strstr(c->entry->path, "/Submit") || strstr(c->entry->path, "/Validate");
+    for (int i = 0; i < MESSAGES_MAX && !c->over; i++) {
+        if (slow)
+            BED_REQUIRE(poll(&inbox, 1, 60000) == 1);
+        pass();
+        if (!c->sent && !slow)
+            break;
+        c->sent = false;
+        if (c->ready)
+            c->ready(c, c->ready_user);
+    }
+    BED_REQUIRE(c->over || c->entry->kind == RPC_SERVER_STREAM);
+}
+
+void bed_call(size_t method, int role, ProtobufCMessage *request)
+{
+    static const char *const names[ROLES] = {"", "eye", "anna", "boss"};
+    const struct rpc_entry *e = &bed.entry[method];
+    struct rpc_call *c = &bed.call[bed.n_calls];
+    if (bed.n_calls == CALLS_MAX || !access_allows((enum role)role, service_right(e->path))) {
+        protobuf_c_message_free_unpacked(request, NULL);
+        return;
+    }
+    bed.n_calls++;
+    *c = (struct rpc_call){.entry = e, .request = request, .identity.role = role};
+    snprintf(c->identity.name, sizeof c->identity.name, "%s", names[role]);
+    e->handler(c, request, e->user);
+    wait_for(c);
+}
+
+void bed_call_bytes(size_t method, int role, const uint8_t *data, size_t len)
+{
+    const ProtobufCMessageDescriptor *type = bed.entry[method].input;
+    struct err err;
+    if (rpc_check_bytes(type, data, len, &err) != ST_OK) {
+        BED_REQUIRE(err.text[0]);
+        return;
+    }
+    ProtobufCMessage *request = protobuf_c_message_unpack(type, NULL, len, data);
+    if (request)
+        bed_call(method, role, request);
+}
