@@ -100,12 +100,17 @@ static void running(struct scene *s)
             for (int64_t e = 0; e < d.E; e++)
                 score += q[e] * k[e];
             score *= (real)d.scale;
-            real more = score > most ? score : most;
-            real fade = (real)expf((float)(most - more)), p = (real)expf((float)(score - more));
-            sum = sum * fade + p;
+            if (score > most) {
+                real fade = (real)expf((float)(most - score));
+                for (int64_t e = 0; e < d.E; e++)
+                    y[e] *= fade;
+                sum *= fade;
+                most = score;
+            }
+            real p = (real)expf((float)(score - most));
+            sum += p;
             for (int64_t e = 0; e < d.E; e++)
-                y[e] = y[e] * fade + p * v[e];
-            most = more;
+                y[e] += p * v[e];
         }
         for (int64_t e = 0; e < d.E; e++)
             y[e] /= sum;

@@ -21,12 +21,17 @@ const char *cpu_best_name(void);
 /* The best table under the name "cpu". Borrowed, static. */
 const struct backend *cpu_best(void);
 
-/* Rows (b,oy) of a convolution's output whose patches are in memory at a time: as many as stay in the cache. */
+/* Rows (b,oy) of a convolution's output whose patches are in memory at a time: a megabyte stays in the cache, and with fewer
+ * windows than these packing the weights anew would cost too much. 0 where the image is its own patches. */
 #define CONV_PATCHES ((int64_t)1 << 18) /* reals */
+#define CONV_WINDOWS 384
 static inline int64_t conv_rows(const struct im2col_dims *d)
 {
     int64_t rows = CONV_PATCHES / (d->wo * d->k * d->k * d->C), all = d->B * d->ho;
-    rows = rows < 1 ? 1 : rows;
+    int64_t least = (CONV_WINDOWS + d->wo - 1) / d->wo;
+    rows = rows < least ? least : rows;
+    if (d->k == 1 && d->stride == 1 && d->pad == 0)
+        return 0;
     return rows < all ? rows : all;
 }
 
