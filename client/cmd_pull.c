@@ -6,6 +6,7 @@
  */
 #include "client/commands.h"
 #include "client/message.h"
+#include "client/pull.h"
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -212,21 +213,16 @@ static int report(struct cli *cli, const struct transfer *t, bool fetched)
     return code;
 }
 
-static int pull_one(struct cli *cli, const char *id, const char *dir,
-                    const Espalier__V1__Artifact *file)
+int pull_file(struct cli *cli, const char *id, const Espalier__V1__Artifact *file, const char *path)
 {
     struct err err;
     struct transfer t = {.cli = cli, .id = id, .file = file, .fd = -1};
     bool fetched = false;
     enum status st;
     live_init(&t.live, &cli->err);
-    if (!name_is_safe(file->name))
-        st = err_set(&err, ST_CORRUPT, "the job names a file '%.80s' outside its folder",
-                     file->name);
-    else if (!(t.path = path_join(dir, file->name)))
-        st = err_set(&err, ST_NOMEM, "out of memory for %s", file->name);
-    else
-        st = fetch(&t, &fetched, &err);
+    t.path = strdup(path);
+    st = t.path ? fetch(&t, &fetched, &err)
+                : err_set(&err, ST_NOMEM, "out of memory for %s", file->name);
     if (t.live.hidden) /* the bar gives way to the line that report() prints */
         live_draw(&t.live, "");
     live_end(&t.live);
@@ -236,6 +232,24 @@ static int pull_one(struct cli *cli, const char *id, const char *dir,
     hash_destroy(t.hash);
     free(t.path);
     free(t.part);
+    return code;
+}
+
+static int pull_one(struct cli *cli, const char *id, const char *dir,
+                    const Espalier__V1__Artifact *file)
+{
+    struct err err;
+    if (!name_is_safe(file->name)) {
+        err_set(&err, ST_CORRUPT, "the job names a file '%.80s' outside its folder", file->name);
+        return cli_fail(cli, &err);
+    }
+    char *path = path_join(dir, file->name);
+    if (!path) {
+        err_set(&err, ST_NOMEM, "out of memory for %s", file->name);
+        return cli_fail(cli, &err);
+    }
+    int code = pull_file(cli, id, file, path);
+    free(path);
     return code;
 }
 

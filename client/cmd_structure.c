@@ -1,5 +1,6 @@
 /* cmd_structure.c - `espalier structure`: which groups of a job's model are kept, shared, pruned. */
 #include "client/commands.h"
+#include "client/structures.h"
 
 #include "base/file.h"
 #include "structure/structure.h"
@@ -49,68 +50,90 @@ static int print_json(struct cli *cli, const Espalier__V1__GetStructureReply *re
     return code;
 }
 
-static int show(struct cli *cli, const struct args *args, const char *id,
-                const Espalier__V1__GetStructureReply *reply)
+static int run_show(struct cli *cli, const struct args *args, const char *which)
 {
-    struct frame *frame = NULL;
-    struct structure *st = NULL;
+    struct readout r = {0};
     struct err err;
+    int64_t version;
     const char *svg = args_value(args, "svg", NULL);
-    if (cli->json)
-        return print_json(cli, reply);
-    if (structure_read_json(&frame, &st, (const char *)reply->structure_json.data,
-                            reply->structure_json.len, &err) != ST_OK) {
-        err_prefix(&err, "the structure of job %s", id);
-        return cli_fail(cli, &err);
-    }
-    int code = svg ? write_svg(cli, svg, id, reply, st) : print_map(cli, id, reply, st);
-    structure_destroy(st);
-    frame_destroy(frame);
+    int code;
+    if (args_number(args, "version", 0, 1, UINT32_MAX, &version, &err) != ST_OK ||
+        readout_load(cli, which, version, &r, &err) != ST_OK)
+        code = cli_fail(cli, &err);
+    else if (cli->json)
+        code = print_json(cli, r.reply);
+    else if (svg)
+        code = write_svg(cli, svg, r.id, r.reply, r.structure);
+    else
+        code = print_map(cli, r.id, r.reply, r.structure);
+    readout_fini(&r);
     return code;
 }
 
+static int show_named(struct cli *cli, const struct args *args)
+{
+    return run_show(cli, args, args->positional[1]);
+}
+
+/* `structure ID` is `structure show ID`. */
 static int run_structure(struct cli *cli, const struct args *args)
 {
+    static const struct {
+        const char *name;
+        int least, most;
+        int (*run)(struct cli *cli, const struct args *args);
+        const char *needs;
+    } verbs[] = {{"show", 2, 2, show_named, "ID"},
+                 {"history", 2, 2, run_history, "ID"},
+                 {"diff", 3, 4, run_diff, "ID and two versions, or ID:A and ID2:B"},
+                 {"apply", 3, 3, run_apply, "ID:VERSION or a structure's file, and a job file"}};
     struct err err;
-    int64_t version;
-    int code;
-    Espalier__V1__GetReply *job = NULL;
-    Espalier__V1__GetStructureRequest request = ESPALIER__V1__GET_STRUCTURE_REQUEST__INIT;
-    Espalier__V1__GetStructureReply *reply = NULL;
-    if (args_number(args, "version", 0, 1, UINT32_MAX, &version, &err) ||
-        cli_get_job(cli, args->positional[0], &job, &err))
+    const char *verb = args->positional[0];
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        if (strcmp(verbs[i].name, verb) != 0)
+            continue;
+        if (args->npositionals >= verbs[i].least && args->npositionals <= verbs[i].most)
+            return verbs[i].run(cli, args);
+        err_set(&err, ST_INVALID, "`structure %s` needs %s", verb, verbs[i].needs);
         return cli_fail(cli, &err);
-    request.id = job->job->id;
-    request.version = (uint32_t)version;
-    if (cli_call(cli, "GetStructure", &request.base, &espalier__v1__get_structure_reply__descriptor,
-                 CALL_MS, &reply, &err) == ST_OK)
-        code = show(cli, args, job->job->id, reply);
-    else
-        code = cli_fail(cli, &err);
-    reply_free(reply);
-    reply_free(job);
-    return code;
+    }
+    if (args->npositionals == 1)
+        return run_show(cli, args, verb);
+    err_set(&err, ST_INVALID, "unknown `structure %.40s`; there are show, history, diff and apply",
+            verb);
+    return cli_fail(cli, &err);
 }
 
 static const struct option_row options[] = {
-    {0, "svg", "FILE", "draw it into FILE instead"},
-    {0, "version", "N", "read-out number N; the newest when it is left out"},
-    {0, "json", NULL, "the structure file (docs/spec/structure.md)"},
+    {0, "svg", "FILE", "show, diff: draw it into FILE instead"},
+    {0, "version", "N", "show, apply: read-out number N; the newest when it is left out"},
+    {0, "set", "KEY=VALUE", "apply: as in submit"},
+    {'f', "follow", NULL, "apply: as in submit"},
+    {0, "hold", NULL, "apply: as in submit"},
+    {0, "json", NULL, "JSON; show: the structure file (docs/spec/structure.md)"},
     {0, NULL, NULL, NULL},
 };
 
 const struct command command_structure = {
     .name = "structure",
-    .summary = "draw the map of kept, shared and pruned groups of every layer",
-    .usage = "ID [--version N] [--svg FILE | --json]",
+    .summary = "draw, compare and use again which groups of a model are kept, shared, pruned",
+    .usage = "[show] ID [--version N] [--svg FILE | --json] | history ID [--json] | diff ID A B | "
+             "diff ID:A ID2:B [--svg FILE | --json] | apply ID[:N] JOBFILE",
     .details = "A structure is read out during the search whenever it changes; the last one is "
                "what the exported\n"
-               "model has. ID may be `last`.\n",
+               "model has. `apply` submits a job whose search starts frozen on a read-out (or on a "
+               "structure's\n"
+               "file, FILE.json): nothing is searched, its weights are drawn to that structure at "
+               "once. The job's\n"
+               "model must have the same shape. ID may be `last`.\n",
     .examples = "espalier structure 12\n"
-                "espalier structure 12 --version 3\n"
-                "espalier structure last --svg map.svg\n",
+                "espalier structure show 12 --version 3 --json > third.json\n"
+                "espalier structure history 12\n"
+                "espalier structure diff 12 3 7\n"
+                "espalier structure diff 12:7 15:2 --svg diff.svg\n"
+                "espalier structure apply 12:7 job.yaml --set train.seed=2\n",
     .options = options,
     .min_args = 1,
-    .max_args = 1,
+    .max_args = 4,
     .run = run_structure,
 };

@@ -6,6 +6,7 @@
 #include "client/job_text.h"
 #include "client/message.h"
 #include "client/plan.h"
+#include "client/submit.h"
 #include "term/format.h"
 
 #include <stdio.h>
@@ -93,7 +94,7 @@ static int explain_refusal(struct cli *cli, const struct job_input *in,
     if (why->code == ST_INVALID &&
         cli_call(cli, "Validate", &request.base, &espalier__v1__validate_reply__descriptor,
                  SUBMIT_MS, &reply, NULL) == ST_OK &&
-        reply->n_findings > 0) {
+        !reply->plan && reply->n_findings > 0) {
         print_findings(cli, in, reply->findings, reply->n_findings);
         reply_free(reply);
         return status_exit_code(ST_INVALID);
@@ -136,8 +137,10 @@ static int print_id(struct cli *cli, const Espalier__V1__SubmitReply *reply)
     return code;
 }
 
-static int submit(struct cli *cli, const struct job_input *in, bool follow, bool hold)
+static int submit(struct cli *cli, const struct job_input *in, const struct args *args,
+                  const ProtobufCBinaryData *structure)
 {
+    bool follow = args_flag(args, "follow"), hold = args_flag(args, "hold");
     struct wire wire;
     struct err err;
     char id[24];
@@ -146,6 +149,8 @@ static int submit(struct cli *cli, const struct job_input *in, bool follow, bool
     if (fill_request(&wire, in, &request, &err) != ST_OK)
         return cli_fail(cli, &err);
     request.hold = hold;
+    if (structure)
+        request.structure_json = *structure;
     if (send_job(cli, &request, &reply, &err) != ST_OK)
         return explain_refusal(cli, in, &request, &err);
     print_findings(cli, in, reply->findings, reply->n_findings);
@@ -156,7 +161,7 @@ static int submit(struct cli *cli, const struct job_input *in, bool follow, bool
     return code == 0 && follow ? follow_job(cli, id, follow_how(cli), 0) : code;
 }
 
-static int run_submit(struct cli *cli, const struct args *args)
+int submit_file(struct cli *cli, const struct args *args, const ProtobufCBinaryData *structure)
 {
     struct job_input in = {0};
     struct err err;
@@ -172,11 +177,16 @@ static int run_submit(struct cli *cli, const struct args *args)
             job_input_print_findings(cli, &in);
     }
     if (st == ST_OK)
-        code = submit(cli, &in, args_flag(args, "follow"), args_flag(args, "hold"));
+        code = submit(cli, &in, args, structure);
     else
         code = in.findings.errors > 0 ? status_exit_code(st) : cli_fail(cli, &err);
     job_input_fini(&in);
     return code;
+}
+
+static int run_submit(struct cli *cli, const struct args *args)
+{
+    return submit_file(cli, args, NULL);
 }
 
 static const struct option_row options[] = {

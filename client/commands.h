@@ -5,9 +5,9 @@
 #include "client/cli.h"
 
 extern const struct command command_submit, command_plan, command_jobs, command_show, command_watch,
-    command_wait, command_logs, command_cancel, command_structure, command_pull, command_data,
-    command_pause, command_resume, command_hold, command_release, command_retry, command_resolve,
-    command_update, command_rm, command_events, command_metrics, command_explain, command_nodes,
-    command_doctor, command_ping, command_token, command_version, command_help_topic;
+    command_wait, command_logs, command_cancel, command_structure, command_ckpt, command_pull,
+    command_data, command_pause, command_resume, command_hold, command_release, command_retry,
+    command_resolve, command_update, command_rm, command_events, command_metrics, command_explain,
+    command_nodes, command_doctor, command_ping, command_token, command_version, command_help_topic;
 
 #endif

@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 static const struct command *const table[] = {
-    &command_submit,  &command_plan,    &command_jobs,       &command_show,      &command_watch,
-    &command_wait,    &command_logs,    &command_events,     &command_metrics,   &command_cancel,
-    &command_pause,   &command_resume,  &command_hold,       &command_release,   &command_retry,
-    &command_resolve, &command_update,  &command_rm,         &command_structure, &command_pull,
-    &command_data,    &command_explain, &command_nodes,      &command_doctor,    &command_ping,
-    &command_token,   &command_version, &command_help_topic,
+    &command_submit,  &command_plan,   &command_jobs,    &command_show,       &command_watch,
+    &command_wait,    &command_logs,   &command_events,  &command_metrics,    &command_cancel,
+    &command_pause,   &command_resume, &command_hold,    &command_release,    &command_retry,
+    &command_resolve, &command_update, &command_rm,      &command_structure,  &command_ckpt,
+    &command_pull,    &command_data,   &command_explain, &command_nodes,      &command_doctor,
+    &command_ping,    &command_token,  &command_version, &command_help_topic,
 };
 
 const struct command *command_at(int i)

@@ -15,6 +15,7 @@
 #include "service/diagnose.h"
 #include "service/service.h"
 #include "service/streams.h"
+#include "service/verify.h"
 #include "webhook/webhook.h"
 
 #include <pwd.h>
@@ -272,6 +273,7 @@ static void destroy_server(struct daemon *d)
     rpc_server_stop(d->server, GRACE_MS);
     checker_stop(d);
     diagnose_stop(d);
+    hasher_stop(d);
     loop_drain(d);
     streams_end_all(d, "the daemon is ending");
     rpc_server_destroy(d->server);
@@ -289,14 +291,23 @@ static const struct {
     enum status (*create)(struct daemon *d, struct err *err);
     void (*destroy)(struct daemon *d); /* accepts what a failed create left */
 } subsystems[] = {
-    {"process", create_process, destroy_process}, {"home", home_lock, home_unlock},
-    {"socket", home_lock_socket, home_unlock},    {"nodes", create_nodes, destroy_nodes},
-    {"store", create_store, destroy_store},       {"jobs", create_jobs, destroy_jobs},
-    {"launcher", create_launch, destroy_launch},  {"inbox", create_inbox, destroy_inbox},
-    {"streams", streams_create, destroy_streams}, {"checker", checker_create, checker_destroy},
-    {"access", access_create, access_destroy},    {"sweeper", sweep_create, sweep_destroy},
-    {"metrics", metrics_create, metrics_destroy}, {"webhook", webhook_create, webhook_destroy},
-    {"server", create_server, destroy_server},    {"webhook's thread", webhook_start, webhook_stop},
+    {"process", create_process, destroy_process},
+    {"home", home_lock, home_unlock},
+    {"socket", home_lock_socket, home_unlock},
+    {"nodes", create_nodes, destroy_nodes},
+    {"store", create_store, destroy_store},
+    {"jobs", create_jobs, destroy_jobs},
+    {"launcher", create_launch, destroy_launch},
+    {"inbox", create_inbox, destroy_inbox},
+    {"streams", streams_create, destroy_streams},
+    {"checker", checker_create, checker_destroy},
+    {"hasher", hasher_create, hasher_destroy},
+    {"access", access_create, access_destroy},
+    {"sweeper", sweep_create, sweep_destroy},
+    {"metrics", metrics_create, metrics_destroy},
+    {"webhook", webhook_create, webhook_destroy},
+    {"server", create_server, destroy_server},
+    {"webhook's thread", webhook_start, webhook_stop},
 };
 #define SUBSYSTEMS (sizeof subsystems / sizeof *subsystems)
 

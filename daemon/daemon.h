@@ -22,6 +22,7 @@
 
 struct inbox;
 struct checker;
+struct hasher;
 struct streams;
 struct jobs;
 struct answer;
@@ -44,6 +45,7 @@ struct daemon {
     struct jobs *jobs; /* those that are not over */
     struct inbox *inbox;
     struct checker *checker;     /* its thread parses job files */
+    struct hasher *hasher;       /* its thread reads whole checkpoints */
     struct sweeper *sweeper;     /* its thread deletes folders of removed jobs */
     struct diagnosis *diagnosis; /* a Diagnose call that is under way; NULL = none */
     struct streams *streams;     /* open Watch, Logs and Download calls */

@@ -95,6 +95,19 @@ static enum status make_folders(const struct daemon *d, const struct job *job, c
     return file_mkdirs(path, 0700, err);
 }
 
+/* Only a job that starts on a structure has the file. */
+static enum status write_structure(struct daemon *d, const struct job *job, const char *dir,
+                                   struct err *err)
+{
+    struct buf json;
+    buf_init(&json, RPC_MESSAGE_MAX);
+    enum status st = store_start_structure_load(d->store, job->id, &json, err);
+    if (st == ST_OK && json.len)
+        st = write_in(dir, "start-structure.json", buf_str(&json), json.len, err);
+    buf_fini(&json);
+    return st;
+}
+
 static enum status write_submission(struct daemon *d, const struct job *job, const char *dir,
                                     struct err *err)
 {
@@ -121,6 +134,7 @@ enum status folder_prepare(struct daemon *d, const struct job *job, struct err *
     folder_path(d, job->id, dir);
     TRY(make_folders(d, job, dir, err));
     TRY(write_fence(job, dir, err));
+    TRY(write_structure(d, job, dir, err));
     return write_submission(d, job, dir, err);
 }
 

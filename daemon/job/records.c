@@ -101,8 +101,12 @@ static enum status take_structure(struct daemon *d, struct active *a, const Espa
     const Espalier__V1__StructureVersion *s = r->structure;
     int version;
     bool is_new;
-    TRY(store_structure_add(d->store, a->job.id, (int64_t)s->total_step, s->structure_json.data,
-                            s->structure_json.len, &version, &is_new, err));
+    const struct stored_structure at = {.total_step = (int64_t)s->total_step,
+                                        .params_kept = s->params_kept,
+                                        .pruned = s->pruned,
+                                        .shared = s->shared};
+    TRY(store_structure_add(d->store, a->job.id, &at, s->structure_json.data, s->structure_json.len,
+                            &version, &is_new, err));
     if (!is_new)
         return ST_OK;
     Espalier__V1__StructureNote n = ESPALIER__V1__STRUCTURE_NOTE__INIT;
@@ -137,9 +141,62 @@ static enum status take_checkpoint(struct daemon *d, struct active *a,
     if (!is_inside(c->path) || !is_sha256(c->sha256))
         return refuse(d, a, r, "a checkpoint needs a path inside the job's folder and a SHA-256",
                       err);
-    struct stored_file f = {c->path, (int64_t)c->size_bytes, (int64_t)c->total_step, c->sha256};
-    TRY(store_checkpoint_add(d->store, a->job.id, a->job.attempt.number, &f, err));
+    struct stored_checkpoint known,
+        row = {.path = c->path,
+               .attempt = c->attempt ? (int)c->attempt : a->job.attempt.number,
+               .total_step = (int64_t)c->total_step,
+               .size_bytes = (int64_t)c->size_bytes,
+               .sha256 = c->sha256,
+               .phase = c->phase,
+               .metric_name = c->metric_name,
+               .metric = c->metric,
+               .time_ms = r->time_ms};
+    enum status st = store_checkpoint_load(d->store, a->job.id, c->path, &known, err);
+    if (st == ST_OK && strcmp(known.sha256, c->sha256) == 0)
+        return ST_OK; /* an attempt names at its start what it found */
+    if (st != ST_OK && st != ST_NOT_FOUND)
+        return st;
+    TRY(store_checkpoint_add(d->store, a->job.id, &row, err));
     return append(d, a, r, EVENT_CHECKPOINT, NULL, &c->base, err);
+}
+
+struct inventory {
+    const Espalier__V1__CheckpointInventory *there;
+    char (*gone)[JOB_FILE_MAX]; /* owned */
+    size_t n;
+    bool failed;
+};
+
+static bool find_gone(const struct stored_checkpoint *c, void *user)
+{
+    struct inventory *v = user;
+    for (size_t i = 0; i < v->there->n_paths; i++)
+        if (strcmp(v->there->paths[i], c->path) == 0)
+            return true;
+    if (c->pinned) /* what is pinned is no worker's to remove */
+        return true;
+    void *more = reallocarray(v->gone, v->n + 1, sizeof *v->gone);
+    v->failed = !more;
+    if (v->failed)
+        return false;
+    v->gone = more;
+    snprintf(v->gone[v->n++], sizeof *v->gone, "%s", c->path);
+    return true;
+}
+
+/* Rows of what the worker has collected go. */
+static enum status take_inventory(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
+                                  struct err *err)
+{
+    struct inventory v = {.there = r->inventory};
+    enum status st = store_checkpoints(d->store, a->job.id, find_gone, &v, err);
+    if (st == ST_OK && v.failed)
+        st = err_set(err, ST_NOMEM, "out of memory for the checkpoints of job %lld",
+                     (long long)a->job.id);
+    for (size_t i = 0; i < v.n && st == ST_OK; i++)
+        st = store_checkpoint_remove(d->store, a->job.id, v.gone[i], err);
+    free(v.gone);
+    return st;
 }
 
 static enum status take_artifact(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
@@ -149,7 +206,7 @@ static enum status take_artifact(struct daemon *d, struct active *a, const Espal
     if (!is_inside(f->name) || !is_sha256(f->sha256))
         return refuse(d, a, r, "an artifact needs a path inside the job's folder and a SHA-256",
                       err);
-    struct stored_file file = {f->name, (int64_t)f->size_bytes, 0, f->sha256};
+    struct stored_file file = {f->name, (int64_t)f->size_bytes, f->sha256};
     return store_artifact_add(d->store, a->job.id, &file, err);
 }
 
@@ -186,6 +243,8 @@ static enum status take_one(struct daemon *d, struct active *a, const Espalier__
         return take_structure(d, a, r, err);
     case ESPALIER__V1__RECORD__KIND_CHECKPOINT:
         return take_checkpoint(d, a, r, err);
+    case ESPALIER__V1__RECORD__KIND_INVENTORY:
+        return take_inventory(d, a, r, err);
     case ESPALIER__V1__RECORD__KIND_NOTE:
         return append(d, a, r, EVENT_NOTE, NOTE_SERIES, &r->note->base, err);
     case ESPALIER__V1__RECORD__KIND_PHASE_DONE:

@@ -80,6 +80,9 @@ static void check_one(const struct daemon *d, struct check *c)
     const char *text = c->job_file.len ? (const char *)c->job_file.data : "";
     c->st = jobfile_parse_in(&c->job, text, c->job_file.len, c->folder, over, (int)c->n_overrides,
                              &roots, &c->findings, &c->err);
+    if (c->st == ST_OK && c->submit && c->submit->structure_json.len)
+        c->st = jobfile_match_structure(c->job, (const char *)c->submit->structure_json.data,
+                                        c->submit->structure_json.len, &c->err);
     if (c->st == ST_OK)
         c->st = jobfile_plan(c->job, &c->plan, &c->err);
     if (c->st != ST_OK)

@@ -141,12 +141,7 @@ static enum status find_checkpoint(struct daemon *d, const struct job *job, cons
     ret_path[0] = '\0';
     if (*name == '\0')
         return ST_OK;
-    enum status st = store_checkpoint_find(d->store, job->id, name, ret_path, err);
-    if (st == ST_NOT_FOUND)
-        return err_set(err, st,
-                       "job %lld has no checkpoint '%.80s'; `espalier ckpt ls %lld` lists them",
-                       (long long)job->id, name, (long long)job->id);
-    return st;
+    return find_checkpoint_file(d, job->id, name, ret_path, err);
 }
 
 /* A job that is over lives in the store alone: it comes back among those that are not. */

@@ -1,4 +1,4 @@
-/* download.c - Download: a result file in chunks. Only files that the worker reported as artifacts, and only inside
+/* download.c - Download: a result file in chunks. Only files that the worker reported, as artifacts or as checkpoints, and only inside
  * the job's folder; the hash is the one it reported, which the client compares with what it got. */
 #include "service/service.h"
 #include "service/streams.h"
@@ -55,13 +55,33 @@ static bool match_artifact(const struct stored_file *f, void *user)
     return false;
 }
 
+/* A checkpoint is a file of the job as an artifact is; its rows are others. */
+static enum status find_file(struct daemon *d, struct stream *s, const char *name, bool *ret_found,
+                             struct err *err)
+{
+    struct artifact_query q = {name, s, false};
+    struct stored_checkpoint row;
+    TRY(store_artifacts(d->store, s->job_id, match_artifact, &q, err));
+    *ret_found = q.found;
+    if (q.found)
+        return ST_OK;
+    enum status st = store_checkpoint_load(d->store, s->job_id, name, &row, err);
+    if (st == ST_NOT_FOUND)
+        return ST_OK;
+    TRY(st);
+    *ret_found = true;
+    s->size = (uint64_t)row.size_bytes;
+    snprintf(s->sha256, sizeof s->sha256, "%s", row.sha256);
+    return ST_OK;
+}
+
 static enum status open_artifact(struct daemon *d, struct stream *s, const char *name,
                                  struct err *err)
 {
     uint64_t size;
-    struct artifact_query q = {name, s, false};
-    TRY(store_artifacts(d->store, s->job_id, match_artifact, &q, err));
-    if (!q.found)
+    bool found = false;
+    TRY(find_file(d, s, name, &found, err));
+    if (!found)
         return err_set(err, ST_NOT_FOUND,
                        "job %lld has no result file '%.100s'; `espalier show %lld` lists them",
                        (long long)s->job_id, name, (long long)s->job_id);

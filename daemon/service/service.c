@@ -61,6 +61,11 @@ static void arrive(struct daemon *d, struct rpc_call *call, const ProtobufCMessa
     X(Watch, watch, WatchRequest, RPC_SERVER_STREAM, LOOK)                                         \
     X(Logs, logs, LogsRequest, RPC_SERVER_STREAM, LOOK)                                            \
     X(GetStructure, get_structure, GetStructureRequest, RPC_UNARY, LOOK)                           \
+    X(ListStructures, list_structures, ListStructuresRequest, RPC_UNARY, LOOK)                     \
+    X(ListCheckpoints, list_checkpoints, ListCheckpointsRequest, RPC_UNARY, LOOK)                  \
+    X(PinCheckpoint, pin_checkpoint, PinCheckpointRequest, RPC_UNARY, TOUCH)                       \
+    X(VerifyCheckpoint, verify_checkpoint, VerifyCheckpointRequest, RPC_UNARY, LOOK)               \
+    X(CollectCheckpoints, collect_checkpoints, CollectCheckpointsRequest, RPC_UNARY, TOUCH)        \
     X(Download, download, DownloadRequest, RPC_SERVER_STREAM, LOOK)                                \
     X(Explain, explain, ExplainRequest, RPC_UNARY, LOOK)                                           \
     X(Nodes, nodes, NodesRequest, RPC_UNARY, LOOK)                                                 \

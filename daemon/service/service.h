@@ -51,6 +51,17 @@ enum status serve_logs(struct daemon *d, struct rpc_call *call, const V1(LogsReq
                        struct err *err);
 enum status serve_get_structure(struct daemon *d, struct rpc_call *call,
                                 const V1(GetStructureRequest) * request, struct err *err);
+enum status serve_list_structures(struct daemon *d, struct rpc_call *call,
+                                  const V1(ListStructuresRequest) * request, struct err *err);
+enum status serve_list_checkpoints(struct daemon *d, struct rpc_call *call,
+                                   const V1(ListCheckpointsRequest) * request, struct err *err);
+enum status serve_pin_checkpoint(struct daemon *d, struct rpc_call *call,
+                                 const V1(PinCheckpointRequest) * request, struct err *err);
+enum status serve_verify_checkpoint(struct daemon *d, struct rpc_call *call,
+                                    const V1(VerifyCheckpointRequest) * request, struct err *err);
+enum status serve_collect_checkpoints(struct daemon *d, struct rpc_call *call,
+                                      const V1(CollectCheckpointsRequest) * request,
+                                      struct err *err);
 enum status serve_download(struct daemon *d, struct rpc_call *call,
                            const V1(DownloadRequest) * request, struct err *err);
 enum status serve_ping(struct daemon *d, struct rpc_call *call, const V1(PingRequest) * request,
@@ -84,6 +95,10 @@ enum status lookup_job(struct daemon *d, const char *text, struct job *ret_job, 
 /* Owes a ControlReply with this state. control.c */
 enum status answer_state(struct daemon *d, struct rpc_call *call, enum job_state state,
                          struct err *err);
+
+/* A checkpoint by its path, its file's name or its total step. ST_NOT_FOUND with what to do. checkpoints.c */
+enum status find_checkpoint_file(struct daemon *d, int64_t job_id, const char *name,
+                                 char ret_path[JOB_FILE_MAX], struct err *err);
 
 /* Wire form of what the store knows. Strings are borrowed from job; the buffers of ids are the caller's. */
 struct wire_progress {

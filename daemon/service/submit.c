@@ -4,6 +4,7 @@
 #include "job/change.h"
 #include "job/placing.h"
 #include "job/text.h"
+#include "jobfile/keep.h"
 #include "launch/slurm_script.h"
 #include "loop.h"
 #include "service/access.h"
@@ -110,6 +111,10 @@ static void digest_of(const struct submission *sub, char ret_hex[HASH_HEX_SIZE])
     hash_bytes(file, sub->job_file, sub->job_file_len);
     buf_init(&b, 8u << 20);
     buf_printf(&b, "%s\n%s\n%s", file, sub->folder, sub->overrides_json);
+    if (sub->structure_len) {
+        hash_bytes(file, sub->structure, sub->structure_len);
+        buf_printf(&b, "\n%s", file);
+    }
     hash_bytes(ret_hex, buf_str(&b), b.len);
     buf_fini(&b);
 }
@@ -154,8 +159,10 @@ static enum status add_job(struct daemon *d, struct check *c, const struct submi
                    err));
     if (job.in_slurm)
         TRY(keep_request(d, c, job.id, err));
+    const struct keep_rule rule = keep_rule_of(c->job);
     TRY(estimate_load(d, c->shape, c->job, &c->estimate, err));
-    if (estimate_keep(d, job.id, c->shape, c->job, err) != ST_OK)
+    if (estimate_keep(d, job.id, c->shape, c->job, err) != ST_OK ||
+        store_keep_rule_set(d->store, job.id, &rule, err) != ST_OK)
         return group_fail(d, err);
     c->job_id = job.id;
     return ST_OK;
@@ -195,6 +202,8 @@ enum status serve_submit(struct daemon *d, struct check *c, struct err *err)
                              .job_file_len = c->job_file.len,
                              .file_name = c->file_name,
                              .folder = c->folder,
+                             .structure = c->submit->structure_json.data,
+                             .structure_len = c->submit->structure_json.len,
                              .overrides_json = json_object_to_json_string_ext(
                                  overrides, JSON_C_TO_STRING_NOSLASHESCAPE)};
     enum status st = add_job(d, c, &sub, err);

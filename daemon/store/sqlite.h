@@ -18,8 +18,8 @@
       "started_ms, ended_ms, changed_ms, exit_code, attempt, retries, on_stall, stall_ms, "        \
       "stall_factor) "                                                                             \
       "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")                              \
-    X(SUBMISSION_ADD, "INSERT INTO submissions (job_id, job_file, file_name, folder, overrides) "  \
-                      "VALUES (?,?,?,?,?)")                                                        \
+    X(SUBMISSION_ADD, "INSERT INTO submissions (job_id, job_file, file_name, folder, overrides, "  \
+                      "structure) VALUES (?,?,?,?,?,?)")                                           \
     X(JOB_SAVE,                                                                                    \
       "UPDATE jobs SET state = ?2, over = ?3, reason = ?4, text = ?5, priority = ?6, "             \
       "started_ms = ?7, ended_ms = ?8, changed_ms = ?9, exit_code = ?10, attempt = ?11, "          \
@@ -44,6 +44,7 @@
     X(JOB_OWNER, "SELECT owner FROM jobs WHERE id = ?1")                                           \
     X(JOB_BY_REQUEST, "SELECT id, digest FROM jobs WHERE request_id = ?1")                         \
     X(SUBMISSION_LOAD, "SELECT job_file, folder, overrides FROM submissions WHERE job_id = ?1")    \
+    X(START_STRUCTURE_LOAD, "SELECT structure FROM submissions WHERE job_id = ?1")                 \
     X(JOBS_ACTIVE, STORE_JOB_SELECT " WHERE j.over = 0 ORDER BY j.id")                             \
     X(JOBS_PAGE, STORE_JOB_SELECT                                                                  \
       " WHERE j.id < ?1 AND (?2 = 0 OR (?2 >> j.state) & 1) ORDER BY j.id DESC LIMIT ?3")          \
@@ -72,14 +73,23 @@
       "row_number() OVER (ORDER BY cursor) AS n FROM events WHERE job_id = ?1 AND series = ?2 "    \
       "ORDER BY cursor LIMIT ?3) WHERE n % 2 = 0)")                                                \
     X(STRUCTURE_ADD,                                                                               \
-      "INSERT INTO structures (job_id, version, total_step, digest, json) VALUES (?,?,?,?,?)")     \
+      "INSERT INTO structures (job_id, version, total_step, digest, json, params_kept, pruned, "   \
+      "shared) VALUES (?,?,?,?,?,?,?,?)")                                                          \
     X(STRUCTURE_NEWEST,                                                                            \
       "SELECT version, digest FROM structures WHERE job_id = ?1 ORDER BY version DESC LIMIT 1")    \
     X(STRUCTURE_LOAD, "SELECT version, total_step, json FROM structures WHERE job_id = ?1 AND "    \
                       "(?2 = 0 OR version = ?2) ORDER BY version DESC LIMIT 1")                    \
     X(CHECKPOINT_ADD,                                                                              \
       "INSERT OR REPLACE INTO checkpoints (job_id, path, attempt, total_step, size_bytes, "        \
-      "sha256) VALUES (?,?,?,?,?,?)")                                                              \
+      "sha256, phase, metric_name, metric, pinned, time_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?)")       \
+    X(CHECKPOINT_LOAD, STORE_CHECKPOINT_SELECT " WHERE job_id = ?1 AND path = ?2")                 \
+    X(CHECKPOINTS, STORE_CHECKPOINT_SELECT " WHERE job_id = ?1 ORDER BY total_step, path")         \
+    X(CHECKPOINT_REMOVE, "DELETE FROM checkpoints WHERE job_id = ?1 AND path = ?2")                \
+    X(KEEP_RULE_SET,                                                                               \
+      "INSERT OR REPLACE INTO keep_rules (job_id, last, best, quota_bytes) VALUES (?,?,?,?)")      \
+    X(KEEP_RULE_LOAD, "SELECT last, best, quota_bytes FROM keep_rules WHERE job_id = ?1")          \
+    X(STRUCTURES, "SELECT version, total_step, digest, params_kept, pruned, shared FROM "          \
+                  "structures WHERE job_id = ?1 ORDER BY version")                                 \
     X(ARTIFACT_ADD,                                                                                \
       "INSERT OR REPLACE INTO artifacts (job_id, name, size_bytes, sha256) VALUES (?,?,?,?)")      \
     X(ARTIFACTS, "SELECT name, size_bytes, sha256 FROM artifacts WHERE job_id = ?1 ORDER BY name") \
@@ -121,6 +131,10 @@
 
 #define STORE_TOKEN_SELECT                                                                         \
     "SELECT name, role, sha256, created_ms, expires_ms, revoked_ms FROM tokens"
+
+#define STORE_CHECKPOINT_SELECT                                                                    \
+    "SELECT path, attempt, total_step, size_bytes, sha256, phase, metric_name, metric, pinned, "   \
+    "time_ms FROM checkpoints"
 
 #define STORE_EVENT_SELECT                                                                         \
     "SELECT cursor, job_id, time_ms, kind, attempt, from_state, to_state, actor, reason, text, "   \

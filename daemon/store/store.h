@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 struct store;
+struct keep_rule; /* jobfile/keep.h */
 
 /* Creates the file if it is not there, brings an older schema up to date. ST_UNSUPPORTED for a
  * newer one. */
@@ -40,6 +41,8 @@ struct submission {
     const void *job_file;
     size_t job_file_len;
     const char *file_name, *folder, *overrides_json;
+    const void *structure; /* that the search starts frozen on */
+    size_t structure_len;  /* 0 = none */
 };
 
 /* job->id is set. digest: of the submission, to tell a repeated request from another one. */
@@ -71,6 +74,10 @@ enum status store_job_by_request(struct store *s, const char *request_id, int64_
 /* Text and bytes go to buffers that the caller has initialised; any may be NULL. ST_NOT_FOUND. */
 enum status store_submission_load(struct store *s, int64_t id, struct buf *job_file,
                                   struct buf *folder, struct buf *overrides_json, struct err *err);
+
+/* The structure that the search starts frozen on, added to an initialised buffer; nothing if there is none. */
+enum status store_start_structure_load(struct store *s, int64_t id, struct buf *json,
+                                       struct err *err);
 
 /* Return false to stop early. */
 typedef bool (*store_job_f)(const struct job *job, void *user);
@@ -166,25 +173,60 @@ enum status store_count_states(struct store *s, int64_t ret_counts[JOB_STATE_COU
 
 /* ---- what a worker left --------------------------------------------------------------------- */
 
+struct stored_structure {
+    int version; /* 1, 2, ... */
+    int64_t total_step;
+    double params_kept, pruned, shared; /* fractions; -1 = not recorded */
+    const char *sha256;                 /* of its JSON; not looked at by store_structure_add() */
+};
 /* A new version unless it equals the newest one. *ret_version: the version that holds it; *ret_new.
  */
-enum status store_structure_add(struct store *s, int64_t job_id, int64_t total_step,
+enum status store_structure_add(struct store *s, int64_t job_id, const struct stored_structure *at,
                                 const void *json, size_t len, int *ret_version, bool *ret_new,
                                 struct err *err);
 /* version 0 = the newest. ST_NOT_FOUND. */
 enum status store_structure_load(struct store *s, int64_t job_id, int version, struct buf *json,
                                  int *ret_version, int64_t *ret_total_step, struct err *err);
+/* By version; return false to stop early. */
+typedef bool (*store_structure_f)(const struct stored_structure *st, void *user);
+enum status store_structures(struct store *s, int64_t job_id, store_structure_f each, void *user,
+                             struct err *err);
 
-struct stored_file { /* a checkpoint or an artifact */
+struct stored_file { /* an artifact */
     const char *name;
-    int64_t size_bytes, total_step;
+    int64_t size_bytes;
     const char *sha256;
 };
-enum status store_checkpoint_add(struct store *s, int64_t job_id, int attempt,
-                                 const struct stored_file *f, struct err *err);
+/* Text is borrowed: when written the caller's, when read valid until the next call on the store. */
+struct stored_checkpoint {
+    const char *path; /* in the job's folder; what is pinned lies in checkpoints/pinned/ */
+    int attempt;
+    int64_t total_step, size_bytes;
+    const char *sha256, *phase, *metric_name; /* metric_name "" = none */
+    double metric;
+    bool pinned;
+    int64_t time_ms; /* 0 = not recorded */
+};
+enum status store_checkpoint_add(struct store *s, int64_t job_id, const struct stored_checkpoint *c,
+                                 struct err *err);
 /* By its path, its file's name or its total step. ST_NOT_FOUND (err untouched). */
 enum status store_checkpoint_find(struct store *s, int64_t job_id, const char *name,
                                   char ret_path[JOB_FILE_MAX], struct err *err);
+/* By its path. ST_NOT_FOUND (err untouched). */
+enum status store_checkpoint_load(struct store *s, int64_t job_id, const char *path,
+                                  struct stored_checkpoint *ret_c, struct err *err);
+enum status store_checkpoint_remove(struct store *s, int64_t job_id, const char *path,
+                                    struct err *err);
+/* Oldest first; return false to stop early. */
+typedef bool (*store_checkpoint_f)(const struct stored_checkpoint *c, void *user);
+enum status store_checkpoints(struct store *s, int64_t job_id, store_checkpoint_f each, void *user,
+                              struct err *err);
+/* The job file's rule; a job without one keeps two. */
+enum status store_keep_rule_set(struct store *s, int64_t job_id, const struct keep_rule *rule,
+                                struct err *err);
+enum status store_keep_rule_load(struct store *s, int64_t job_id, struct keep_rule *ret_rule,
+                                 struct err *err);
+
 enum status store_artifact_add(struct store *s, int64_t job_id, const struct stored_file *f,
                                struct err *err);
 typedef bool (*store_file_f)(const struct stored_file *f, void *user);

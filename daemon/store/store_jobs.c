@@ -30,6 +30,8 @@ static enum status add_submission(struct store *s, int64_t id, const struct subm
     put_text(&b, sub->file_name);
     put_text(&b, sub->folder);
     put_text(&b, sub->overrides_json);
+    sqlite3_bind_blob64(b.q, ++b.at, sub->structure_len ? sub->structure : "", sub->structure_len,
+                        SQLITE_STATIC);
     return store_run(s, b.q, "adding a job", err);
 }
 
@@ -321,6 +323,20 @@ enum status store_submission_load(struct store *s, int64_t id, struct buf *job_f
         (overrides_json && !buf_ok(overrides_json)))
         return err_set(err, ST_NOMEM, "out of memory reading the file of job %lld", (long long)id);
     return ST_OK;
+}
+
+enum status store_start_structure_load(struct store *s, int64_t id, struct buf *json,
+                                       struct err *err)
+{
+    sqlite3_stmt *q = store_use(s, SQL_START_STRUCTURE_LOAD);
+    sqlite3_bind_int64(q, 1, id);
+    enum status st = store_row(s, q, "reading a job's structure", err);
+    if (st == ST_NOT_FOUND)
+        return err_set(err, st, "no job %lld", (long long)id);
+    TRY(st);
+    copy_column(json, q, 0);
+    sqlite3_reset(q);
+    return buf_ok(json) ? ST_OK : err_set(err, ST_NOMEM, "out of memory reading a structure");
 }
 
 static enum status each_job(struct store *s, sqlite3_stmt *q, store_job_f each, void *user,

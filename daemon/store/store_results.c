@@ -1,4 +1,4 @@
-/* store_results.c - what workers leave: structures, checkpoints, artifacts, phase times. See
+/* store_results.c - what workers leave: structures, artifacts, phase times. See
  * store.h. */
 #include "store/sqlite.h"
 
@@ -19,28 +19,59 @@ static enum status newest_structure(struct store *s, int64_t job_id, int *ret_ve
     return st == ST_NOT_FOUND ? ST_OK : st;
 }
 
-enum status store_structure_add(struct store *s, int64_t job_id, int64_t total_step,
+static enum status insert_structure(struct store *s, int64_t job_id,
+                                    const struct stored_structure *at, const char *digest,
+                                    const void *json, size_t len, struct err *err)
+{
+    sqlite3_stmt *q = store_use(s, SQL_STRUCTURE_ADD);
+    sqlite3_bind_int64(q, 1, job_id);
+    sqlite3_bind_int(q, 2, at->version);
+    sqlite3_bind_int64(q, 3, at->total_step);
+    sqlite3_bind_text(q, 4, digest, -1, SQLITE_STATIC);
+    sqlite3_bind_blob64(q, 5, len ? json : "", len, SQLITE_STATIC);
+    sqlite3_bind_double(q, 6, at->params_kept);
+    sqlite3_bind_double(q, 7, at->pruned);
+    sqlite3_bind_double(q, 8, at->shared);
+    return store_run(s, q, "adding a structure", err);
+}
+
+enum status store_structure_add(struct store *s, int64_t job_id, const struct stored_structure *at,
                                 const void *json, size_t len, int *ret_version, bool *ret_new,
                                 struct err *err)
 {
     char digest[HASH_HEX_SIZE];
-    int newest;
+    struct stored_structure next = *at;
     bool same;
     hash_bytes(digest, json, len);
     TRY(store_write(s, err));
-    TRY(newest_structure(s, job_id, &newest, &same, digest, err));
+    TRY(newest_structure(s, job_id, &next.version, &same, digest, err));
     if (!same) {
-        sqlite3_stmt *q = store_use(s, SQL_STRUCTURE_ADD);
-        sqlite3_bind_int64(q, 1, job_id);
-        sqlite3_bind_int(q, 2, newest + 1);
-        sqlite3_bind_int64(q, 3, total_step);
-        sqlite3_bind_text(q, 4, digest, -1, SQLITE_STATIC);
-        sqlite3_bind_blob64(q, 5, len ? json : "", len, SQLITE_STATIC);
-        TRY(store_run(s, q, "adding a structure", err));
+        next.version++;
+        TRY(insert_structure(s, job_id, &next, digest, json, len, err));
     }
-    *ret_version = same ? newest : newest + 1;
+    *ret_version = next.version;
     *ret_new = !same;
     return ST_OK;
+}
+
+enum status store_structures(struct store *s, int64_t job_id, store_structure_f each, void *user,
+                             struct err *err)
+{
+    sqlite3_stmt *q = store_use(s, SQL_STRUCTURES);
+    sqlite3_bind_int64(q, 1, job_id);
+    enum status st;
+    bool more = true;
+    while (more && (st = store_row(s, q, "reading structures", err)) == ST_OK) {
+        struct stored_structure one = {.version = sqlite3_column_int(q, 0),
+                                       .total_step = sqlite3_column_int64(q, 1),
+                                       .sha256 = store_text(q, 2),
+                                       .params_kept = sqlite3_column_double(q, 3),
+                                       .pruned = sqlite3_column_double(q, 4),
+                                       .shared = sqlite3_column_double(q, 5)};
+        more = each(&one, user);
+    }
+    sqlite3_reset(q);
+    return !more || st == ST_NOT_FOUND ? ST_OK : st;
 }
 
 enum status store_structure_load(struct store *s, int64_t job_id, int version, struct buf *json,
@@ -60,32 +91,6 @@ enum status store_structure_load(struct store *s, int64_t job_id, int version, s
     buf_add(json, sqlite3_column_blob(q, 2), (size_t)sqlite3_column_bytes(q, 2));
     sqlite3_reset(q);
     return buf_ok(json) ? ST_OK : err_set(err, ST_NOMEM, "out of memory reading a structure");
-}
-
-enum status store_checkpoint_add(struct store *s, int64_t job_id, int attempt,
-                                 const struct stored_file *f, struct err *err)
-{
-    TRY(store_write(s, err));
-    sqlite3_stmt *q = store_use(s, SQL_CHECKPOINT_ADD);
-    sqlite3_bind_int64(q, 1, job_id);
-    sqlite3_bind_text(q, 2, f->name, -1, SQLITE_STATIC);
-    sqlite3_bind_int(q, 3, attempt);
-    sqlite3_bind_int64(q, 4, f->total_step);
-    sqlite3_bind_int64(q, 5, f->size_bytes);
-    sqlite3_bind_text(q, 6, f->sha256, -1, SQLITE_STATIC);
-    return store_run(s, q, "adding a checkpoint", err);
-}
-
-enum status store_checkpoint_find(struct store *s, int64_t job_id, const char *name,
-                                  char ret_path[JOB_FILE_MAX], struct err *err)
-{
-    sqlite3_stmt *q = store_use(s, SQL_CHECKPOINT_FIND);
-    sqlite3_bind_int64(q, 1, job_id);
-    sqlite3_bind_text(q, 2, name, -1, SQLITE_STATIC);
-    TRY(store_row(s, q, "looking for a checkpoint", err));
-    snprintf(ret_path, JOB_FILE_MAX, "%s", store_text(q, 0));
-    sqlite3_reset(q);
-    return ST_OK;
 }
 
 enum status store_artifact_add(struct store *s, int64_t job_id, const struct stored_file *f,

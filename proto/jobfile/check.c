@@ -310,7 +310,7 @@ static void check_schedule(struct parse *p)
         return;
     bool ordered = below(p, KEY_method_warm, KEY_method_freeze_at, false);
     below(p, KEY_method_freeze_at, KEY_method_freeze_latest, true);
-    if (!ordered || !good(p, KEY_method_every))
+    if (!ordered || !good(p, KEY_method_every) || p->job->method_structure[0])
         return;
     double part = p->job->method_freeze_at - p->job->method_warm;
     int64_t hyper = (int64_t)(part * (double)steps) / p->job->method_every;
@@ -359,6 +359,7 @@ void check_all(struct parse *p)
     check_start(p);
     check_batch(p);
     check_target(p);
+    check_structure(p);
     check_schedule(p);
     check_pull(p);
     check_results(p);

@@ -76,6 +76,11 @@ void jobfile_manual(struct buf *out, const char *version);
 /* Key number i, dotted, in the order of the help; NULL behind the last. */
 const char *jobfile_key_at(int i);
 
+/* Whether the job's search can start frozen on this structure (docs/spec/structure.md); ST_INVALID and the like say in
+ * one sentence why not. */
+enum status jobfile_match_structure(const struct jobfile *job, const char *json, size_t len,
+                                    struct err *err);
+
 /* ---- what a job will do, from the file alone (jobfile/plan.c) -------------------------------- */
 
 /* Model numbers with `size` filled in and the vocabulary counted (0 = no vocabulary file set or

@@ -40,7 +40,8 @@ void read_yaml(struct parse *p, const char *text, size_t len);
 void read_override(struct parse *p, const struct jobfile_override *over);
 
 void check_all(struct parse *p);
-void check_slurm(struct parse *p); /* its part of it; check_slurm.c */
+void check_slurm(struct parse *p);     /* its part of it; check_slurm.c */
+void check_structure(struct parse *p); /* the same; check_structure.c */
 /* Whether the path lies in one of p->roots; else a finding. roots.c */
 bool check_root(struct parse *p, int key, const char *path);
 

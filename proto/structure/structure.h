@@ -73,6 +73,8 @@ enum status frame_create(struct frame **ret_frame, const struct side_shape *visi
 void frame_destroy(struct frame *f);                     /* NULL allowed */
 int frame_find(const struct frame *f, const char *name); /* site index or -1 */
 bool frame_equal(const struct frame *a, const struct frame *b);
+/* ST_OK if they are equal, else ST_INVALID with the first number that differs. */
+enum status frame_match(const struct frame *a, const struct frame *b, struct err *err);
 
 struct structure {
     const struct frame *frame; /* borrowed; outlives the structure */
@@ -126,6 +128,10 @@ struct structure_diff {
 void structure_diff(const struct structure *from, const struct structure *to,
                     struct structure_diff *ret_diff);
 
+/* The same of one site. */
+void structure_diff_site(const struct structure *from, const struct structure *to, int site,
+                         struct structure_diff *ret_diff);
+
 /* docs/spec/structure.md: one JSON object with the frame's shapes and options and a string of 0/1 a site.
  * Reading builds the frame too; the structure borrows it: destroy the structure first. */
 void structure_write_json(const struct structure *st, struct buf *out);
@@ -136,5 +142,12 @@ enum status structure_read_json(struct frame **ret_frame, struct structure **ret
  * colour by ANSI codes when `colour`. SVG: a stand-alone document. */
 void structure_draw_text(const struct structure *st, int columns, bool colour, struct buf *out);
 void structure_draw_svg(const struct structure *st, const char *title, struct buf *out);
+
+/* What changed from one to the other, on equal frames: a row a site that changed, and the totals of both. SVG: every
+ * group, the changed ones in their own colours. */
+void structure_diff_text(const struct structure *from, const struct structure *to, int columns,
+                         bool colour, struct buf *out);
+void structure_diff_svg(const struct structure *from, const struct structure *to, const char *title,
+                        struct buf *out);
 
 #endif

@@ -12,7 +12,8 @@ OPEN, LOOK, TOUCH, RULE = "open", "look", "touch", "rule"
 ALLOWED = {"none": {OPEN}, "read-only": {OPEN, LOOK}, "user": {OPEN, LOOK, TOUCH},
            "operator": {OPEN, LOOK, TOUCH, RULE}}
 # docs/ops/security.md. What is not here changes a job: a new RPC that only looks says so here too.
-RIGHTS = dict.fromkeys(("Get", "List", "Watch", "Logs", "GetStructure", "Download", "Ping",
+RIGHTS = dict.fromkeys(("Get", "List", "Watch", "Logs", "GetStructure", "ListStructures", "ListCheckpoints",
+                        "VerifyCheckpoint", "Download", "Ping",
                         "Explain", "Nodes"), LOOK)
 RIGHTS.update(dict.fromkeys(("AddToken", "ListTokens", "RevokeToken", "DrainNode", "Diagnose"), RULE), Report=OPEN)
 # What an RPC says to a caller who is not allowed to call it.

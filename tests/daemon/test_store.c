@@ -84,7 +84,12 @@ static struct job sample_job(void)
 
 static enum status add_job(struct bed *bed, const char *request, struct job *ret_job)
 {
-    struct submission sub = {request, "name: x\n", 8, "x.yaml", "/data", "[]"};
+    struct submission sub = {.request_id = request,
+                             .job_file = "name: x\n",
+                             .job_file_len = 8,
+                             .file_name = "x.yaml",
+                             .folder = "/data",
+                             .overrides_json = "[]"};
     *ret_job = sample_job();
     return store_job_add(bed->store, ret_job, &sub, "digest", &bed->err);
 }
@@ -319,11 +324,14 @@ static void structures_are_versions(void **state)
     OK(add_job(bed, "r1", &job));
     assert_int_equal(store_structure_load(bed->store, job.id, 0, &json, &version, &step, &bed->err),
                      ST_NOT_FOUND);
-    OK(store_structure_add(bed->store, job.id, 10, "{1}", 3, &version, &is_new, &bed->err));
+    OK(store_structure_add(bed->store, job.id, &(struct stored_structure){.total_step = 10}, "{1}",
+                           3, &version, &is_new, &bed->err));
     assert_true(version == 1 && is_new);
-    OK(store_structure_add(bed->store, job.id, 20, "{1}", 3, &version, &is_new, &bed->err));
+    OK(store_structure_add(bed->store, job.id, &(struct stored_structure){.total_step = 20}, "{1}",
+                           3, &version, &is_new, &bed->err));
     assert_true(version == 1 && !is_new);
-    OK(store_structure_add(bed->store, job.id, 30, "{2}", 3, &version, &is_new, &bed->err));
+    OK(store_structure_add(bed->store, job.id, &(struct stored_structure){.total_step = 30}, "{2}",
+                           3, &version, &is_new, &bed->err));
     assert_true(version == 2 && is_new);
     OK(store_structure_load(bed->store, job.id, 0, &json, &version, &step, &bed->err));
     assert_string_equal(buf_str(&json), "{2}");

@@ -224,7 +224,12 @@ static void every_kind_arrives(void **state)
     assert_int_equal(progress(r, 1), ST_OK);
     assert_int_equal(report_metric(r, "loss.giou", 0.5, "", 1, NULL), ST_OK);
     assert_int_equal(report_structure(r, &s, NULL), ST_OK);
-    assert_int_equal(report_checkpoint(r, "ckpt/5", 5, 100, "ab", NULL), ST_OK);
+    assert_int_equal(
+        report_checkpoint(r,
+                          &(struct report_checkpoint){
+                              .path = "ckpt/5", .total_step = 5, .size_bytes = 100, .sha256 = "ab"},
+                          NULL),
+        ST_OK);
     assert_int_equal(report_note(r, REPORT_WARNING, "caf\xc3\xa9", NULL), ST_OK);
     assert_int_equal(report_phase_done(r, "search", 2.5, NULL), ST_OK);
     assert_int_equal(report_artifact(r, "result.json", 3, "cd", NULL), ST_OK);
@@ -531,7 +536,12 @@ static void a_full_spool_thins_what_may_go(void **state)
         assert_int_equal(progress(f->report, i), ST_OK);
         if (i % 500 == 0) {
             assert_int_equal(report_structure(f->report, &s, NULL), ST_OK);
-            assert_int_equal(report_checkpoint(f->report, "c", i, 1, "", NULL), ST_OK);
+            assert_int_equal(
+                report_checkpoint(f->report,
+                                  &(struct report_checkpoint){
+                                      .path = "c", .total_step = i, .size_bytes = 1, .sha256 = ""},
+                                  NULL),
+                ST_OK);
         }
     }
     assert_int_equal(report_metric(f->report, "eval.p1", 0.9, "", 5000, NULL), ST_OK);

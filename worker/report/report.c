@@ -314,18 +314,32 @@ enum status report_structure(struct report *r, const struct report_structure *s,
     return add(r, &m, DURABLE, err);
 }
 
-enum status report_checkpoint(struct report *r, const char *path, uint64_t total_step,
-                              uint64_t size_bytes, const char *sha256, struct err *err)
+enum status report_checkpoint(struct report *r, const struct report_checkpoint *c, struct err *err)
 {
     Espalier__V1__Record m = ESPALIER__V1__RECORD__INIT;
     Espalier__V1__CheckpointNote checkpoint = ESPALIER__V1__CHECKPOINT_NOTE__INIT;
-    checkpoint.path = text(path);
-    checkpoint.total_step = total_step;
-    checkpoint.size_bytes = size_bytes;
-    checkpoint.sha256 = text(sha256);
+    checkpoint.path = text(c->path);
+    checkpoint.total_step = c->total_step;
+    checkpoint.size_bytes = c->size_bytes;
+    checkpoint.sha256 = text(c->sha256);
+    checkpoint.phase = text(c->phase);
+    checkpoint.metric_name = text(c->metric_name);
+    checkpoint.metric = c->metric;
+    checkpoint.attempt = c->attempt;
     m.kind_case = ESPALIER__V1__RECORD__KIND_CHECKPOINT;
     m.checkpoint = &checkpoint;
     return add(r, &m, DURABLE, err);
+}
+
+enum status report_inventory(struct report *r, const char *const *paths, size_t n, struct err *err)
+{
+    Espalier__V1__Record m = ESPALIER__V1__RECORD__INIT;
+    Espalier__V1__CheckpointInventory inventory = ESPALIER__V1__CHECKPOINT_INVENTORY__INIT;
+    inventory.paths = (char **)paths;
+    inventory.n_paths = n;
+    m.kind_case = ESPALIER__V1__RECORD__KIND_INVENTORY;
+    m.inventory = &inventory;
+    return add(r, &m, PLAIN, err);
 }
 
 static enum status note_locked(struct report *r, Espalier__V1__Severity severity,

@@ -79,9 +79,18 @@ enum status report_progress(struct report *r, const struct report_progress *p, s
 enum status report_metric(struct report *r, const char *name, double value, const char *unit,
                           uint64_t total_step, struct err *err);
 enum status report_structure(struct report *r, const struct report_structure *s, struct err *err);
-/* path: inside the job's folder. sha256: 64 hex digits. */
-enum status report_checkpoint(struct report *r, const char *path, uint64_t total_step,
-                              uint64_t size_bytes, const char *sha256, struct err *err);
+struct report_checkpoint {
+    const char *path; /* inside the job's folder */
+    uint64_t total_step, size_bytes;
+    const char *sha256;      /* 64 hex digits */
+    const char *phase;       /* that goes on from it */
+    const char *metric_name; /* by which the best are kept; NULL = none was measured */
+    double metric;
+    uint32_t attempt; /* that wrote it; 0 = this one */
+};
+enum status report_checkpoint(struct report *r, const struct report_checkpoint *c, struct err *err);
+/* Which checkpoints there are after a collection: rows of others are forgotten. */
+enum status report_inventory(struct report *r, const char *const *paths, size_t n, struct err *err);
 enum report_severity { REPORT_INFO, REPORT_WARNING, REPORT_ERROR };
 enum status report_note(struct report *r, enum report_severity severity, const char *text,
                         struct err *err);

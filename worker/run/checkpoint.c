@@ -1,9 +1,10 @@
 /* checkpoint.c - everything a job is, in one file, and the way back (docs/spec/checkpoint.md).
  *
  * checkpoints/step-NNNNNNNNN.safetensors, N = total_step * 16 + stage, so that names sort by age.
- * Order of a write: temp file, fsync, rename, fsync of the folder, report, then the old ones go;
- * never the only one.
+ * Order of a write: temp file, fsync, rename, fsync of the folder, report, then old ones go (retain.c);
+ * never the one that the job would go on from.
  */
+#include "run/retain.h"
 #include "run/run.h"
 
 #include "base/file.h"
@@ -12,7 +13,7 @@
 #include "base/log.h"
 #include "engine/ckpt/state.h"
 
-#include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,6 @@
 #include <unistd.h>
 
 #define NAME_SIZE 64
-#define MAX_FILES 4096
 #define BLOCKS_MAX 7
 #define DENSE_NAME "checkpoints/dense.safetensors"
 
@@ -59,6 +59,8 @@ static struct json_object *state_to_json(struct run *r)
     put_num(o, "sampled", s->sampled);
     put_num(o, "hyper_loss", s->hyper_loss);
     put_num(o, "best", s->best);
+    if (isfinite(s->loss_ema))
+        put_num(o, "loss_ema", s->loss_ema);
     put_num(o, "hyper_seconds", s->hyper_seconds);
     put_int(o, "adam_steps", r->opt ? adamw_steps(r->opt) : -1);
     put_int(o, "hyper_adam_steps", r->hyper_opt ? adamw_steps(r->hyper_opt) : -1);
@@ -90,6 +92,7 @@ static void state_from_json(struct run_state *s, struct json_object *o)
     s->sampled = json_get_num(o, "sampled", 1);
     s->hyper_loss = json_get_num(o, "hyper_loss", 0);
     s->best = json_get_num(o, "best", -1);
+    s->loss_ema = json_get_num(o, "loss_ema", NAN);
     s->hyper_seconds = json_get_num(o, "hyper_seconds", 0);
     struct json_object *seconds = json_find(o, "seconds");
     for (size_t i = 0; i < STAGE_COUNT && i < json_object_array_length(seconds); i++)
@@ -199,46 +202,57 @@ static enum status write_state(struct run *r, const char *name, char ret_sha[HAS
     return st;
 }
 
-static int by_name_descending(const void *a, const void *b)
+/* ---- telling the coordinator, and letting old ones go ----------------------------------------- */
+
+static void tell_checkpoint(struct run *r, const struct checkpoint_file *c)
 {
-    return strcmp(b, a);
+    const struct report_checkpoint note = {.path = c->path,
+                                           .total_step = (uint64_t)c->total_step,
+                                           .size_bytes = (uint64_t)c->bytes,
+                                           .sha256 = c->sha256,
+                                           .phase = stage_name((enum stage)c->stage),
+                                           .metric_name = c->has_metric ? "loss" : NULL,
+                                           .metric = c->has_metric ? c->metric : 0,
+                                           .attempt = (uint32_t)c->attempt};
+    if (r->report)
+        report_checkpoint(r->report, &note, NULL);
 }
 
-/* Names of checkpoints, newest first; the count. */
-static int list_checkpoints(const struct run *r, char (*names)[NAME_SIZE])
+static void tell_inventory(struct run *r, const struct checkpoint_set *set)
 {
-    char *dir = job_folder_path(r->folder, "checkpoints");
-    DIR *d = dir ? opendir(dir) : NULL;
-    int n = 0;
-    for (struct dirent *e; d && n < MAX_FILES && (e = readdir(d));) {
-        size_t len = strlen(e->d_name);
-        if (strncmp(e->d_name, "step-", 5) == 0 && len > 12 && len < NAME_SIZE &&
-            strcmp(e->d_name + len - 12, ".safetensors") == 0)
-            memcpy(names[n++], e->d_name, len + 1);
-    }
-    if (d)
-        closedir(d);
-    free(dir);
-    qsort(names, (size_t)n, NAME_SIZE, by_name_descending);
-    return n;
+    const char **paths = calloc((size_t)set->n + 1, sizeof *paths);
+    for (int i = 0; paths && i < set->n; i++)
+        paths[i] = set->list[i].path;
+    if (paths && r->report)
+        report_inventory(r->report, paths, (size_t)set->n, NULL);
+    free(paths);
 }
 
-static void remove_old(const struct run *r)
+static void collect(struct run *r)
 {
-    char(*names)[NAME_SIZE] = calloc(MAX_FILES, NAME_SIZE);
-    int n = names ? list_checkpoints(r, names) : 0;
-    for (int i = (int)r->job->train_checkpoint_keep; i < n; i++) {
-        static const char *const parts[] = {"", ".sha256"};
-        for (int k = 0; k < 2; k++) {
-            char relative[NAME_SIZE + 32];
-            snprintf(relative, sizeof relative, "checkpoints/%s%s", names[i], parts[k]);
-            char *path = job_folder_path(r->folder, relative);
-            if (path)
-                unlink(path);
-            free(path);
-        }
-    }
-    free(names);
+    struct checkpoint_set left = {0};
+    struct err err;
+    if (checkpoints_collect(r->folder, &left, &err) == ST_OK)
+        tell_inventory(r, &left);
+    else
+        log_warn("%s", err.text);
+    checkpoints_fini(&left);
+}
+
+/* What a kill left between a file and its report is told now; a report that is known counts once. */
+static void tell_what_is_there(struct run *r)
+{
+    struct checkpoint_set set = {0};
+    struct err err;
+    if (!run_root(r) || !r->report)
+        return;
+    if (checkpoints_find(r->folder, false, &set, &err) != ST_OK)
+        log_warn("%s", err.text);
+    for (int i = 0; i < set.n; i++)
+        if (set.list[i].sha256[0] && set.list[i].total_step >= 0)
+            tell_checkpoint(r, &set.list[i]);
+    tell_inventory(r, &set);
+    checkpoints_fini(&set);
 }
 
 static enum status checkpoint_root(struct run *r, struct err *err)
@@ -257,10 +271,15 @@ static enum status checkpoint_root(struct run *r, struct err *err)
         st = err_errno(err, "cannot find the checkpoint %s after writing it", path);
     if (st == ST_OK) {
         log_info("checkpoint %s, %lld bytes", name, (long long)sb.st_size);
-        if (r->report)
-            report_checkpoint(r->report, name, (uint64_t)r->state.total_step, (uint64_t)sb.st_size,
-                              sha, NULL);
-        remove_old(r);
+        struct checkpoint_file c = {.bytes = sb.st_size,
+                                    .total_step = r->state.total_step,
+                                    .stage = (int)r->state.stage,
+                                    .has_metric = isfinite(r->state.loss_ema),
+                                    .metric = r->state.loss_ema};
+        snprintf(c.path, sizeof c.path, "%s", name);
+        snprintf(c.sha256, sizeof c.sha256, "%s", sha);
+        tell_checkpoint(r, &c);
+        collect(r);
     }
     free(folder);
     free(path);
@@ -296,14 +315,23 @@ static enum status make_blocks(struct run *r, struct json_object *o, struct err 
 static void warn_of_changes(struct run *r, struct json_object *o)
 {
     const char *kernel = json_get_str(o, "kernel_set", "");
-    if (strcmp(kernel, backend_describe(r->backend)) != 0 ||
-        json_get_int(o, "ranks", 0) != r->comm->size ||
-        json_get_int(o, "threads", 0) != r->job->resources_threads)
+    long long ranks = json_get_int(o, "ranks", 0), threads = json_get_int(o, "threads", 0);
+    if (ranks != r->comm->size)
+        run_note(
+            r, REPORT_WARNING,
+            "resumed with %d rank%s from a checkpoint of %lld: the global batch is the same, but "
+            "sums are rounded in another order, so the run goes on without being bit-identical",
+            r->comm->size, r->comm->size == 1 ? "" : "s", ranks);
+    if (threads != r->job->resources_threads)
         run_note(r, REPORT_WARNING,
-                 "resumed on other ranks, threads or kernels than before (%s, %lld ranks): the run "
-                 "goes on, "
-                 "but not bit by bit as it would have",
-                 kernel, (long long)json_get_int(o, "ranks", 0));
+                 "resumed with %lld threads a rank from a checkpoint of %lld: the run goes on "
+                 "without being bit-identical",
+                 (long long)r->job->resources_threads, threads);
+    if (strcmp(kernel, backend_describe(r->backend)) != 0)
+        run_note(r, REPORT_WARNING,
+                 "resumed with the kernels %s from a checkpoint of %s: the run goes on without "
+                 "being bit-identical",
+                 backend_describe(r->backend), kernel);
     if (strcmp(json_get_str(o, "data_digest", ""), r->corpus->digest) != 0)
         run_note(r, REPORT_WARNING, "the data files have changed since the checkpoint was written");
 }
@@ -348,40 +376,56 @@ static enum status load_state(struct run *r, const char *name, struct err *err)
     return st;
 }
 
-/* Rank 0 chooses; the name goes to all. An empty name: none. */
-static void choose(struct run *r, int skip, char name[NAME_SIZE + 16])
+/* Rank 0 chooses; the path goes to all. An empty one: none is left. */
+static void choose(struct run *r, const struct checkpoint_set *set, int skip,
+                   char path[CHECKPOINT_PATH_MAX])
 {
-    memset(name, 0, NAME_SIZE + 16);
-    if (run_root(r)) {
-        char(*names)[NAME_SIZE] = calloc(MAX_FILES, NAME_SIZE);
-        int n = names ? list_checkpoints(r, names) : 0;
-        if (skip < n)
-            snprintf(name, NAME_SIZE + 16, "checkpoints/%s", names[skip]);
-        free(names);
+    memset(path, 0, CHECKPOINT_PATH_MAX);
+    if (run_root(r) && skip < set->n)
+        snprintf(path, CHECKPOINT_PATH_MAX, "%s", set->list[set->n - 1 - skip].path);
+    r->comm->broadcast(r->comm, path, CHECKPOINT_PATH_MAX, 0);
+}
+
+/* Whether what was just passed over is what a person named: then nothing older will do. */
+static bool is_named(const struct run *r, const char *path)
+{
+    return r->folder->resume_from && strcmp(r->folder->resume_from, path) == 0;
+}
+
+static enum status resume_from_set(struct run *r, const struct checkpoint_set *set, struct err *err)
+{
+    char path[CHECKPOINT_PATH_MAX];
+    for (int skip = 0;; skip++) {
+        choose(r, set, skip, path);
+        if (!path[0] && r->folder->resume_from)
+            return err_set(err, ST_NOT_FOUND, "cannot resume: the checkpoint %s is gone",
+                           r->folder->resume_from);
+        if (!path[0])
+            return ST_OK;
+        struct err local = {0};
+        enum status st = run_agree(r, load_state(r, path, &local), &local);
+        if (st == ST_OK) {
+            r->resumed_step = r->state.total_step;
+            run_note(r, REPORT_INFO, "resumed from %s at %s step %lld", path,
+                     stage_name(r->state.stage), (long long)r->state.step);
+            return ST_OK;
+        }
+        if (st != ST_CORRUPT || is_named(r, path))
+            return err_set(err, st, "cannot resume: %s", local.text);
+        run_note(r, REPORT_WARNING, "checkpoint passed over: %s", local.text);
     }
-    r->comm->broadcast(r->comm, name, NAME_SIZE + 16, 0);
 }
 
 enum status run_resume(struct run *r, struct err *err)
 {
-    char name[NAME_SIZE + 16];
+    struct checkpoint_set set = {0};
     TRY(run_agree(r, run_rewind(r, err), err));
-    for (int skip = 0;; skip++) {
-        choose(r, skip, name);
-        if (!name[0])
-            return ST_OK;
-        struct err local = {0};
-        enum status st = run_agree(r, load_state(r, name, &local), &local);
-        if (st == ST_OK) {
-            r->resumed_step = r->state.total_step;
-            run_note(r, REPORT_INFO, "resumed from %s at %s step %lld", name,
-                     stage_name(r->state.stage), (long long)r->state.step);
-            return ST_OK;
-        }
-        if (st != ST_CORRUPT)
-            return err_set(err, st, "cannot resume: %s", local.text);
-        run_note(r, REPORT_WARNING, "checkpoint passed over: %s", local.text);
-    }
+    TRY(run_agree(r, run_root(r) ? checkpoints_find(r->folder, true, &set, err) : ST_OK, err));
+    enum status st = resume_from_set(r, &set, err);
+    checkpoints_fini(&set);
+    if (st == ST_OK)
+        tell_what_is_there(r);
+    return st;
 }
 
 /* ---- the dense model between the stages ------------------------------------------------------ */

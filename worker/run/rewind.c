@@ -87,7 +87,8 @@ enum status run_rewind(struct run *r, struct err *err)
     char *aside = job_folder_path(r->folder, "checkpoints/set-aside");
     enum status st = path && folder && aside ? file_mkdirs(aside, 0700, err)
                                              : err_set(err, ST_NOMEM, "out of memory");
-    if (st == ST_OK && !file_exists(path))
+    /* Later attempts go on from what was written since; the one it began with may have been collected. */
+    if (st == ST_OK && !file_exists(path) && r->folder->attempt <= r->folder->resume_since)
         st = err_set(err, ST_NOT_FOUND, "the checkpoint %s to go back to is not there any more",
                      from);
     if (st == ST_OK)

@@ -60,6 +60,7 @@ struct run_state {
     int64_t hyper_steps;
     int version;       /* structure read-outs that differed, so far */
     double kept;       /* P/P_total of the newest read-out; 1 before */
+    double loss_ema;   /* moving average of the stage's training loss; NaN before its first step */
     double best;       /* largest P@1 of any evaluation so far; -1 before */
     double sampled;    /* P/P_total of the last hypernetwork step's sample */
     double hyper_loss; /* its L_task on the held-out batch */
@@ -173,6 +174,12 @@ enum status weight_step(struct run *r, struct loader *loader, const struct phase
 /* The rest of the current stage's steps: checkpoints, reports, NaN and collapse guards, stop.
  * Collective. */
 enum status train_stage(struct run *r, const struct train_hooks *hooks, struct err *err);
+
+/* ---- start.c --------------------------------------------------------------------------------- */
+
+/* The structure that the search starts frozen on, if the job has one. Collective. */
+enum status run_start_structure(struct run *r, struct structure *to, bool *ret_any,
+                                struct err *err);
 
 /* ---- one file a stage: search.c harden.c evaluate.c export.c --------------------------------- */
 

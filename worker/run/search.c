@@ -232,6 +232,32 @@ static void report_alignment(struct run *r, const char *when, const char *key)
     run_metric(r, name, a.pair_norm, "");
 }
 
+static void note_freeze(struct run *r, const char *how)
+{
+    r->state.frozen_at = r->state.step;
+    run_note(r, REPORT_INFO,
+             "structure frozen at step %lld: %.1f %% of the parameters are kept (%s)",
+             (long long)r->state.step, 100 * r->state.kept, how);
+    report_alignment(r, "freeze", "alignment_at_freeze");
+}
+
+/* A search that has just begun and has a structure to start on is frozen before its first step. */
+static enum status start_frozen(struct run *r, struct err *err)
+{
+    struct structure *given;
+    bool any = false;
+    if (r->state.step > 0 || r->state.version > 0 || r->state.frozen_at >= 0)
+        return ST_OK;
+    TRY(structure_create(&given, r->frame, err));
+    enum status st = run_start_structure(r, given, &any, err);
+    if (st == ST_OK && any)
+        st = read_out(r, given, err);
+    structure_destroy(given);
+    if (st == ST_OK && any)
+        note_freeze(r, "as given");
+    return st;
+}
+
 static enum status freeze(struct run *r, struct err *err)
 {
     struct scores scores;
@@ -250,13 +276,10 @@ static enum status freeze(struct run *r, struct err *err)
     structure_destroy(next);
     if (st != ST_OK)
         return st;
-    r->state.frozen_at = r->state.step;
-    run_note(r, REPORT_INFO,
-             "structure frozen at step %lld: %.1f %% of the parameters are kept (target %.1f %%, "
-             "last sample %.1f %%)",
-             (long long)r->state.step, 100 * r->state.kept, 100 * r->job->method_target,
+    char how[80];
+    snprintf(how, sizeof how, "target %.1f %%, last sample %.1f %%", 100 * r->job->method_target,
              100 * r->state.sampled);
-    report_alignment(r, "freeze", "alignment_at_freeze");
+    note_freeze(r, how);
     return ST_OK;
 }
 
@@ -353,6 +376,7 @@ enum status stage_search(struct run *r, struct err *err)
                                       .before = before_step,
                                       .pull_gradient = pull_gradient,
                                       .after = after_step};
+    TRY(start_frozen(r, err));
     TRY(run_agree(r, open_search(r, err), err));
     enum status st = train_stage(r, &hooks, err);
     loader_destroy(r->held_out);

@@ -4,6 +4,9 @@
 
 #include "base/clock.h"
 
+#include <math.h>
+
+#define LOSS_DECAY 0.98 /* of the moving average by which the best checkpoints are kept */
 #define COLLAPSE_COSINE 0.99
 #define COLLAPSE_LOSSES 3 /* reports in a row */
 
@@ -98,6 +101,10 @@ static enum status one_step(struct run *r, struct loader *loader, const struct p
         TRY(hooks->after(r, plan, &step, err));
     trace_end(r->trace, TRACE_STEP, 0, r->state.step, traced);
     TRY(timeline_step(r, err));
+    if (!step.skipped)
+        r->state.loss_ema = isfinite(r->state.loss_ema) ? LOSS_DECAY * r->state.loss_ema +
+                                                              (1 - LOSS_DECAY) * step.losses.total
+                                                        : step.losses.total;
     r->state.step++;
     r->state.total_step++;
     run_time_step(r, 1e-9 * (double)(clock_mono_ns() - started));

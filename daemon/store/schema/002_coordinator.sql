@@ -34,6 +34,14 @@ ALTER TABLE checkpoints ADD COLUMN metric REAL NOT NULL DEFAULT 0;
 ALTER TABLE checkpoints ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE checkpoints ADD COLUMN time_ms INTEGER NOT NULL DEFAULT 0;
 
+-- The job file's rule for checkpoints; a job of schema 1 has no row and keeps two.
+CREATE TABLE keep_rules (
+    job_id      INTEGER PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    last        INTEGER NOT NULL,
+    best        INTEGER NOT NULL,
+    quota_bytes INTEGER NOT NULL
+);
+
 -- How large a read-out is; -1 = it was stored before this was.
 ALTER TABLE structures ADD COLUMN params_kept REAL NOT NULL DEFAULT -1;
 ALTER TABLE structures ADD COLUMN pruned REAL NOT NULL DEFAULT -1;

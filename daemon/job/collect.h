@@ -1,0 +1,42 @@
+/* collect.h - checkpoints of a job that no attempt runs: what the rule (jobfile/keep.h) does not keep.
+ *
+ * While an attempt lives its rank 0 owns checkpoints/ and collects (worker/run/retain.c); this is for the time after. The
+ * folder is the truth about what is there, the rows about what it is worth. Rows go first, in the group's transaction, then
+ * the files into HOME/trash; a kill between leaves files without rows, which the next collection finds in the folder.
+ */
+#ifndef JOB_COLLECT_H
+#define JOB_COLLECT_H
+
+#include "base/err.h"
+#include "job/job.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct daemon;
+
+#define COLLECT_MAX 1000 /* checkpoints looked at */
+
+struct collected {
+    char path[JOB_FILE_MAX];
+    int64_t bytes;
+    const char *why; /* static text */
+    bool row, file;  /* which of the two is there */
+};
+struct collection {
+    struct collected *list; /* owned; oldest first */
+    size_t n;
+    int64_t kept_bytes;
+};
+
+/* What would go. collection_fini() in every case. */
+enum status collection_plan(struct daemon *d, int64_t job_id, struct collection *ret_c,
+                            struct err *err);
+/* Its rows, in the open group. */
+enum status collection_drop_rows(struct daemon *d, int64_t job_id, const struct collection *c,
+                                 struct err *err);
+/* Its files; after the commit. */
+void collection_drop_files(struct daemon *d, int64_t job_id, const struct collection *c);
+void collection_fini(struct collection *c);
+
+#endif

@@ -1,0 +1,44 @@
+/* check_structure.c - a structure that a search starts from must be one of the job's own model. */
+#include "base/file.h"
+#include "jobfile/parse.h"
+
+#define STRUCTURE_MAX (64u << 20)
+
+enum status jobfile_match_structure(const struct jobfile *job, const char *json, size_t len,
+                                    struct err *err)
+{
+    struct model_shape shape;
+    struct frame *own = NULL, *frame = NULL;
+    struct structure *st = NULL;
+    if (job->search_steps == 0)
+        return err_set(err, ST_INVALID,
+                       "a structure needs phases.search.steps: in it the weights are drawn towards "
+                       "the structure before they are cut");
+    TRY(plan_frame(job, &shape, &own, err));
+    enum status rc = structure_read_json(&frame, &st, json, len, err);
+    if (rc == ST_OK) {
+        rc = frame_match(frame, own, err);
+        if (rc != ST_OK)
+            err_prefix(err, "the structure is of another model than the job file's");
+    }
+    structure_destroy(st);
+    frame_destroy(frame);
+    frame_destroy(own);
+    return rc;
+}
+
+void check_structure(struct parse *p)
+{
+    struct buf text;
+    struct err err;
+    const char *path = p->job->method_structure;
+    if (!path || !path[0] || !p->check_paths || p->place[KEY_method_structure].bad)
+        return;
+    buf_init(&text, STRUCTURE_MAX);
+    enum status st = file_read(&text, path, &err);
+    if (st == ST_OK)
+        st = jobfile_match_structure(p->job, buf_str(&text), text.len, &err);
+    if (st != ST_OK)
+        complain(p, KEY_method_structure, false, "%s", err.text);
+    buf_fini(&text);
+}

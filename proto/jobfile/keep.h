@@ -1,0 +1,33 @@
+/* keep.h - which checkpoints of a job stay: the rule of the job file, as a pure function.
+ *
+ * The worker applies it after each checkpoint, the daemon for a job that no attempt runs (docs/spec/checkpoint.md 4). What
+ * a person pinned lies elsewhere and is not among the items.
+ */
+#ifndef JOBFILE_KEEP_H
+#define JOBFILE_KEEP_H
+
+#include "jobfile/jobfile.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct keep_rule {
+    int64_t last, best;  /* so many; last at least 1 */
+    int64_t quota_bytes; /* 0 = none */
+};
+struct keep_rule keep_rule_of(const struct jobfile *job);
+
+struct keep_item {
+    int64_t bytes;
+    int stage; /* which metrics can be compared: those of one stage */
+    bool has_metric;
+    double metric;   /* the smaller the better */
+    const char *why; /* out: NULL = it stays; else "old" or "over quota" (static text) */
+};
+
+/* items: oldest first. The last one always stays: it is what the job goes on from. Kept are the `last` newest, and the
+ * `best` of the newest stage that has any metric; then, while their bytes are over the quota, the oldest go. */
+void keep_apply(const struct keep_rule *rule, struct keep_item *items, size_t n);
+
+#endif
