@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "launch/proc.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,29 +28,60 @@ const char *pulse_at_text(enum pulse_at at)
     return places[at].text;
 }
 
-bool pulse_parse(const char *text, struct pulse *ret_pulse)
+/* The word behind "NAME "; false if it is not there or does not fit. */
+static bool word_of(const char *text, const char *name, char *out, size_t size)
 {
-    struct pulse p = {0};
-    char at[16];
-    long pid;
-    unsigned long long start, beats;
-    long long step, time;
-    if (sscanf(text,
-               "pid %ld start %llu boot %39s host %63s beats %llu step %lld at %15s time %lld",
-               &pid, &start, p.boot_id, p.host, &beats, &step, at, &time) != 8)
+    const char *at = text;
+    size_t len = strlen(name);
+    while ((at = strstr(at, name)) && ((at > text && at[-1] != ' ') || at[len] != ' '))
+        at += len;
+    size_t n = at ? strcspn(at + len + 1, " \n") : 0;
+    if (n == 0 || n >= size)
+        return false;
+    memcpy(out, at + len + 1, n);
+    out[n] = '\0';
+    return true;
+}
+
+static bool number_of(const char *text, const char *name, uint64_t *ret_number)
+{
+    char word[24], *end;
+    if (!word_of(text, name, word, sizeof word))
+        return false;
+    errno = 0;
+    *ret_number = strtoull(word, &end, 10);
+    return *end == '\0' && errno == 0 && word[0] >= '0' && word[0] <= '9';
+}
+
+static bool place_of(const char *text, enum pulse_at *ret_at)
+{
+    char word[16];
+    if (!word_of(text, "at", word, sizeof word))
         return false;
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        if (strcmp(places[i].word, at) == 0) {
-            p.pid = (pid_t)pid;
-            p.start_time = start;
-            p.beats = beats;
-            p.step = step;
-            p.at = (enum pulse_at)i;
-            p.time_ms = time;
-            *ret_pulse = p;
+        if (strcmp(places[i].word, word) == 0) {
+            *ret_at = (enum pulse_at)i;
             return true;
         }
     return false;
+}
+
+bool pulse_parse(const char *text, struct pulse *ret_pulse)
+{
+    struct pulse p = {0};
+    uint64_t pid, step, time;
+    if (!number_of(text, "pid", &pid) || pid == 0 || pid > INT32_MAX ||
+        !number_of(text, "start", &p.start_time) ||
+        !word_of(text, "boot", p.boot_id, sizeof p.boot_id) ||
+        !word_of(text, "host", p.host, sizeof p.host) || !number_of(text, "beats", &p.beats) ||
+        !number_of(text, "step", &step) || !place_of(text, &p.at) ||
+        !number_of(text, "time", &time))
+        return false;
+    p.pid = (pid_t)pid;
+    p.step = (int64_t)step;
+    p.time_ms = (int64_t)time;
+    *ret_pulse = p;
+    return true;
 }
 
 static bool read_small(const char *path, struct buf *b)
