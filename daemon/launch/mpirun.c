@@ -156,6 +156,7 @@ static void add_environment(struct mpirun_line *c, const struct launch_spec *spe
     add_env(c, c->omp);
     add_env(c, c->blas);
     add_env(c, c->attempt);
+    add_env(c, "OMP_WAIT_POLICY=passive"); /* threads without work sleep */
     if (geteuid() == 0) {
         add_env(c, "OMPI_ALLOW_RUN_AS_ROOT=1");
         add_env(c, "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1");
@@ -167,7 +168,7 @@ static enum status add_hosts(struct mpirun_line *c, const struct launch_mpirun *
                              const struct launch_spec *spec, struct err *err)
 {
     static const char *const passed[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
-                                         HOSTS_ATTEMPT_VARIABLE};
+                                         "OMP_WAIT_POLICY", HOSTS_ATTEMPT_VARIABLE};
     snprintf(c->hostfile, sizeof c->hostfile, "%s/hosts", spec->attempt_dir);
     TRY(hosts_write(c->hostfile, spec, err));
     add(c, "--hostfile");

@@ -5,6 +5,7 @@
 #include "loop.h"
 #include "service/access.h"
 #include "service/service.h"
+#include "service/slurm_job.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -244,12 +245,15 @@ static void explain_waiting(const struct daemon *d, struct explanation *x)
 static void explain_slurm(struct daemon *d, struct explanation *x)
 {
     struct evidence ev = {0};
+    struct wire_slurm w = {0};
     job_poll(d, (struct active *)x->active, &ev);
+    const V1(SlurmJob) *slurm = wire_slurm_load(d, &x->job, &w);
     const struct slurm_reason *r = slurm_reason_find(ev.text);
     struct cause *c = because(x, "Slurm says %s%s%s", ev.text[0] ? ev.text : "nothing yet",
                               r ? ": " : "", r ? r->words : "");
     if (r)
-        helps_by(c, r->remedy, "JOBID");
+        helps_by(c, r->remedy, slurm && slurm->id[0] ? slurm->id : "JOBID");
+    wire_slurm_fini(&w);
 }
 
 static void explain_starting(struct daemon *d, struct explanation *x)

@@ -45,6 +45,42 @@ static const char *text_of(const struct parse *p, int key)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
+/* Where a file of this kind comes from. */
+static const char *origin_of(int key)
+{
+    if (strncmp(schema_keys[key].key, "data.", 5) == 0)
+        return "; `espalier data make` makes a data set";
+    return key == KEY_model_init ? "; `espalier pull JOB` fetches an exported model" : "";
+}
+
+/* The first folder of the path that is not there, so that a slip in the middle shows; "" = only the file is missing. */
+static void missing_folder(const char *path, char *out, size_t size)
+{
+    *out = '\0';
+    for (const char *slash = path; (slash = strchr(slash + 1, '/'));) {
+        snprintf(out, size, "%.*s", (int)(slash - path), path);
+        if (access(out, F_OK) < 0)
+            return;
+    }
+    *out = '\0';
+}
+
+static void complain_missing(struct parse *p, int key, const char *path, int error)
+{
+    char folder[160];
+    missing_folder(path, folder, sizeof folder);
+    if (strstr(path, "/~/"))
+        complain(p, key, false, "%s: %s; ~ is not expanded here, write the folder out", path,
+                 strerror(error));
+    else if (folder[0] && error == ENOENT)
+        complain(p, key, false,
+                 "%s: %s: there is no folder %s; relative paths start at the job file's folder%s",
+                 path, strerror(error), folder, origin_of(key));
+    else
+        complain(p, key, false, "%s: %s; correct the path, or put the file there%s", path,
+                 strerror(error), error == ENOENT ? origin_of(key) : "");
+}
+
 static void check_path(struct parse *p, int key)
 {
     struct stat sb;
@@ -53,17 +89,17 @@ static void check_path(struct parse *p, int key)
     const char *path = text_of(p, key);
     if (!path[0])
         return;
-    const char *hint = strstr(path, "/~/") ? "; ~ is not expanded here, write the folder out" : "";
     p->place[key].bad = true;
     if (!check_root(p, key, path))
         return;
     if (stat(path, &sb) < 0)
-        complain(p, key, false, "%s: %s%s", path, strerror(errno), hint);
+        complain_missing(p, key, path, errno);
     else if (!S_ISREG(sb.st_mode))
         complain(p, key, false, "%s is %s; a file is expected", path,
                  S_ISDIR(sb.st_mode) ? "a folder" : "not a regular file");
     else if (access(path, R_OK) < 0)
-        complain(p, key, false, "%s cannot be read: %s", path, strerror(errno));
+        complain(p, key, false, "%s cannot be read: %s; the daemon's account must be able to", path,
+                 strerror(errno));
     else
         p->place[key].bad = false;
 }
