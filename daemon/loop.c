@@ -229,14 +229,17 @@ void loop_pass(struct daemon *d)
 {
     loop_timers(d);
     loop_settle(d);
+    store_read_begin(d->store);
     loop_inbox(d);
     loop_gather(d);
     loop_queue(d);
     loop_commit(d);
+    store_read_begin(d->store); /* what was written ended the one before */
     loop_answers(d);
     streams_pump(d);
     webhook_pass(d);
     metrics_pass(d);
+    store_read_end(d->store);
     loop_effects(d);
 }
 

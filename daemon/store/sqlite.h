@@ -10,6 +10,7 @@
 /* Every statement of the store: name, SQL. Prepared once, at open. */
 #define STORE_STATEMENTS(X)                                                                        \
     X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
+    X(BEGIN_READ, "BEGIN DEFERRED")                                                                \
     X(COMMIT, "COMMIT")                                                                            \
     X(ROLLBACK, "ROLLBACK")                                                                        \
     X(JOB_ADD,                                                                                     \
@@ -150,6 +151,7 @@ struct store {
     sqlite3 *db;
     char *path;
     bool writing; /* between BEGIN and COMMIT or ROLLBACK */
+    bool reading; /* between store_read_begin() and store_read_end() */
     sqlite3_stmt *statement[SQL_COUNT];
     /* How long the series are that were written last, so that appending need not count each time.
      */

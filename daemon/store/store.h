@@ -31,6 +31,10 @@ int store_schema_version(void);    /* the newest this build knows */
 
 enum status store_commit(struct store *s, struct err *err); /* ST_OK if nothing was written */
 void store_rollback(struct store *s);
+/* Many reads in between cost the locks of one. The first write ends it, as store_read_end() does; never wait with it
+ * open. */
+void store_read_begin(struct store *s);
+void store_read_end(struct store *s);
 bool store_is_writing(const struct store *s); /* a group is open */
 
 /* ---- jobs ---------------------------------------------------------------------------------- */

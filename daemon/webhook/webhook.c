@@ -73,7 +73,7 @@ static enum status open_secret(const char *path, int *ret_fd, struct err *err)
 static enum status read_secret(const char *path, char secret[SENDER_SECRET_MAX], size_t *ret_len,
                                struct err *err)
 {
-    int fd;
+    int fd = -1;
     TRY(open_secret(path, &fd, err));
     ssize_t n = read(fd, secret, SENDER_SECRET_MAX);
     close(fd);
