@@ -60,8 +60,8 @@ enum status capture(const char *const *argv, int timeout_ms, struct buf *out, in
                     struct err *err);
 /* The same, but ended as after the timeout once the descriptor is readable; ST_CANCELLED then. -1: none. environment
  * NULL: this process's. */
-enum status capture_until(const char *const *argv, char *const *environment, int timeout_ms, int cancel_fd, struct buf *out,
-                          int *ret_exit, struct err *err);
+enum status capture_until(const char *const *argv, char *const *environment, int timeout_ms,
+                          int cancel_fd, struct buf *out, int *ret_exit, struct err *err);
 
 struct probe {
     char host[256], version[64], home[160], report[160];

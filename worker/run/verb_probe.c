@@ -84,7 +84,7 @@ static int try_unix(const char *path)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof address.sun_path)
         return ENAMETOOLONG;
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     return try_connect((const struct sockaddr *)&address, sizeof address);
 }
 
