@@ -219,7 +219,7 @@ static int run_resolve(struct cli *cli, const struct args *args)
 }
 
 static const struct option_row resolve_options[] = {
-    {0, "as", "WHAT", "failed: the job is over; requeue: another attempt may start"},
+    {0, "as", "failed|requeue", "failed: the job is over; requeue: another attempt may start"},
     {0, "reason", "TEXT", "how you know; kept with the job"},
     {0, "json", NULL, "one JSON object a line and job"},
     {0, NULL, NULL, NULL},

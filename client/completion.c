@@ -16,6 +16,8 @@ static const struct {
 } kinds[] = {
     {"WHEN", "auto always never"},
     {"LEVEL", "debug info warn error"},
+    {"ROLE", "user operator read-only"},
+    {"SHELL", "bash zsh"},
     {"KIND", "state progress metric structure checkpoint note phase_done"},
 };
 
@@ -55,13 +57,58 @@ static const char *words_of(const char *value)
     return NULL;
 }
 
-/* The first word of a usage: what the argument is. "" = none. */
-static void argument_of(const struct command *c, char ret_name[16])
+/* One way to call a command, as its usage tells it: "get ID NAME [-o FILE]" -> {"get", "ID"}. */
+struct form {
+    char word[16];     /* what comes first; "" = nothing, or "[show]": may be left out */
+    char argument[16]; /* what follows it: "ID", "FILE"; "" = nothing that is known */
+};
+
+#define FORMS_MAX 8
+
+static size_t take(char ret[16], const char *from, const char *letters)
 {
-    size_t n = strspn(c->usage, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
-    n = n < 15 ? n : 15;
-    memcpy(ret_name, c->usage, n);
-    ret_name[n] = '\0';
+    size_t n = strspn(from, letters);
+    size_t kept = n < 15 ? n : 15;
+    memcpy(ret, from, kept);
+    ret[kept] = '\0';
+    return n;
+}
+
+static const char small[] = "abcdefghijklmnopqrstuvwxyz", large[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+static void read_form(const char *usage, struct form *f)
+{
+    usage += take(f->word, usage, small);
+    usage += strspn(usage, " ");
+    take(f->argument, usage, large);
+}
+
+/* Of the usage's alternatives (a bar that stands in no brackets); a word that may be left out makes two of one. */
+static int forms_of(const struct command *c, struct form forms[FORMS_MAX])
+{
+    int n = 0, depth = 0;
+    const char *at = c->usage;
+    if (!strcmp(c->name, "help")) { /* "[COMMAND | job-file | exit-codes]" */
+        forms[0] = (struct form){"", "COMMAND"};
+        return 1;
+    }
+    if (*at == '[' && strchr(small, at[1])) {
+        char word[16];
+        size_t len = take(word, at + 1, small);
+        at += len + 2 + strspn(at + len + 2, " ");
+        read_form(at, &forms[n]);
+        memcpy(forms[n++].word, word, sizeof word);
+    }
+    read_form(at, &forms[n++]);
+    for (; *at && n < FORMS_MAX; at++) {
+        depth += (*at == '[') - (*at == ']');
+        if (depth || strncmp(at, " | ", 3) != 0)
+            continue;
+        read_form(at + 3, &forms[n]);
+        n += strcmp(forms[n].word, forms[n - 1].word) !=
+             0; /* "diff ID A B | diff ID:A ID2:B" is one */
+    }
+    return n;
 }
 
 /* ---- bash ------------------------------------------------------------------------------------- */
@@ -112,7 +159,7 @@ static const char bash_head[] =
 static const char bash_walk[] =
     "_espalier() {\n"
     "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
-    "    local command='' server='' kind='' options='' argument='' i\n"
+    "    local command='' word='' server='' kind='' options='' argument='' i\n"
     "    COMPREPLY=()\n"
     "    # bash makes words of their own of = and :, so --server=unix:/s is five\n"
     "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
@@ -125,30 +172,55 @@ static const char bash_walk[] =
     "                ((i += 2))\n"
     "            done\n"
     "            ;;\n"
-    "        --color) ((i++)) ;;\n"
-    "        -*) ;;\n"
-    "        *) [ -z \"$command\" ] && command=${COMP_WORDS[i]} ;;\n"
-    "        esac\n"
-    "    done\n";
+    "        ";
 
-static const char bash_tail[] = "    if [ -n \"$kind\" ]; then\n"
-                                "        _espalier_kind \"$kind\" \"$server\"\n"
-                                "    elif [[ $cur == -* ]]; then\n"
-                                "        COMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n"
-                                "    elif [ -z \"$command\" ]; then\n"
-                                "        COMPREPLY=($(compgen -W \"$commands\" -- \"$cur\"))\n"
-                                "    elif [ -n \"$argument\" ]; then\n"
-                                "        _espalier_kind \"$argument\" \"$server\"\n"
-                                "    fi\n"
-                                "}\n"
-                                "\n"
-                                "complete -F _espalier espalier\n";
+static const char bash_walk_on[] = ")\n"
+                                   "            [ \"${COMP_WORDS[i + 1]}\" = = ] && ((i++))\n"
+                                   "            ((i++))\n"
+                                   "            ;;\n"
+                                   "        -*) ;;\n"
+                                   "        *)\n"
+                                   "            if [ -z \"$command\" ]; then\n"
+                                   "                command=${COMP_WORDS[i]}\n"
+                                   "            elif [ -z \"$word\" ]; then\n"
+                                   "                word=${COMP_WORDS[i]}\n"
+                                   "            fi\n"
+                                   "            ;;\n"
+                                   "        esac\n"
+                                   "    done\n";
+
+static const char bash_tail[] =
+    "    if [ -n \"$kind\" ]; then\n"
+    "        _espalier_kind \"$kind\" \"$server\"\n"
+    "    elif [[ $cur == -* ]]; then\n"
+    "        COMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n"
+    "    elif [ -z \"$command\" ]; then\n"
+    "        COMPREPLY=($(compgen -W \"$commands\" -- \"$cur\"))\n"
+    "    else\n"
+    "        [ -n \"$argument\" ] && _espalier_kind \"$argument\" \"$server\"\n"
+    "        COMPREPLY+=($(compgen -W \"$words\" -- \"$cur\"))\n"
+    "    fi\n"
+    "}\n"
+    "\n"
+    "complete -F _espalier espalier\n";
+
+/* "--a | --b": the global options whose value is no command. */
+static void bash_skipped(struct buf *out)
+{
+    const char *between = "";
+    for (const struct option_row *o = global_options; o->name; o++)
+        if (o->value && strcmp(o->name, "server") != 0) {
+            buf_printf(out, "%s--%s", between, o->name);
+            between = " | ";
+        }
+}
 
 static void bash_kinds(struct buf *out)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         buf_printf(out, "    %s) COMPREPLY=($(compgen -W \"%s\" -- \"$cur\")) ;;\n", kinds[i].name,
                    kinds[i].words);
+    buf_puts(out, "    *\\|*) COMPREPLY=($(compgen -W \"${1//|/ }\" -- \"$cur\")) ;;\n");
     buf_puts(out, "    STATE) COMPREPLY=($(compgen -W \"");
     put_states(out);
     buf_puts(out, "\" -- \"$cur\")) ;;\n    'KEY=VALUE')\n        COMPREPLY=($(compgen -W \"");
@@ -160,30 +232,51 @@ static void bash_kinds(struct buf *out)
         "    esac\n}\n\n");
 }
 
-void completion_bash(struct buf *out)
+/* The options of a command, and what its argument is, which its first word may decide. */
+static void bash_case(struct buf *out, const struct command *c)
 {
     static const struct option_row none[] = {{0, NULL, NULL, NULL}};
+    struct form forms[FORMS_MAX];
+    int n = forms_of(c, forms), words = 0;
+    buf_printf(out, "    %s)\n        options='", c->name);
+    bash_options(out, c->options ? c->options : none);
+    buf_printf(out, "'\n        argument='%s'\n",
+               forms[n - 1].word[0] ? "" : forms[n - 1].argument);
+    for (int i = 0; i < n; i++)
+        words += forms[i].word[0] != '\0';
+    if (words) {
+        buf_puts(out, "        case $word in\n");
+        for (int i = 0; i < n; i++)
+            if (forms[i].word[0])
+                buf_printf(out, "        %s) argument='%s' ;;\n", forms[i].word, forms[i].argument);
+        buf_puts(out, "        '') words='");
+        for (int i = 0; i < n; i++)
+            buf_printf(out, "%s%s", i && forms[i].word[0] ? " " : "", forms[i].word);
+        buf_puts(out, "'");
+        for (int i = 0; i < n; i++)
+            if (!forms[i].word[0])
+                buf_printf(out, " argument='%s'", forms[i].argument);
+        buf_puts(out, " ;;\n        esac\n");
+    }
+    buf_puts(out, "        ;;\n");
+}
+
+void completion_bash(struct buf *out)
+{
     buf_puts(out, bash_head);
     bash_kinds(out);
     buf_puts(out, bash_walk);
-    buf_puts(out, "    local commands=\"");
+    bash_skipped(out);
+    buf_puts(out, bash_walk_on);
+    buf_puts(out, "    local words='' commands=\"");
     for (int i = 0; command_at(i); i++)
         buf_printf(out, "%s%s", i ? " " : "", command_at(i)->name);
     buf_puts(out, "\"\n    case $command in\n");
-    for (int i = 0; command_at(i); i++) {
-        const struct command *c = command_at(i);
-        char argument[16];
-        argument_of(c, argument);
-        buf_printf(out, "    %s) options=\"", c->name);
-        size_t from = out->len;
-        bash_options(out, c->options ? c->options : none);
-        if (out->len > from) /* no blank in front */
-            memmove(out->data + from, out->data + from + 1, out->len - from), out->len--;
-        buf_printf(out, "\" argument='%s' ;;\n", !strcmp(c->name, "help") ? "COMMAND" : argument);
-    }
-    buf_puts(out, "    esac\n    options+=\"");
+    for (int i = 0; command_at(i); i++)
+        bash_case(out, command_at(i));
+    buf_puts(out, "    esac\n    options+='");
     bash_options(out, global_options);
-    buf_puts(out, "\"\n    case $command:$prev in\n");
+    buf_puts(out, "'\n    case $command:$prev in\n");
     for (int i = 0; command_at(i); i++)
         bash_values(out, command_at(i)->name, command_at(i)->options);
     bash_values(out, "*", global_options);
@@ -215,7 +308,12 @@ static void zsh_action(struct buf *out, const char *name)
     buf_puts(out, ":");
     if (words)
         buf_printf(out, "(%s)", words);
-    else if (!strcmp(name, "STATE")) {
+    else if (strchr(name, '|')) {
+        buf_puts(out, "(");
+        for (const char *c = name; *c; c++)
+            buf_add(out, *c == '|' ? " " : c, 1);
+        buf_puts(out, ")");
+    } else if (!strcmp(name, "STATE")) {
         buf_puts(out, "(");
         put_states(out);
         buf_puts(out, ")");
@@ -263,15 +361,24 @@ static void zsh_commands(struct buf *out)
 
 static void zsh_case(struct buf *out, const struct command *c)
 {
-    char argument[16];
-    argument_of(c, argument);
-    if (!strcmp(c->name, "help"))
-        memcpy(argument, "COMMAND", sizeof "COMMAND");
+    struct form forms[FORMS_MAX];
+    int n = forms_of(c, forms), words = 0;
+    const char *argument = "";
     buf_printf(out, "    %s)\n        _arguments -s", c->name);
     zsh_options(out, c->options);
     zsh_options(out, global_options);
+    for (int i = 0; i < n; i++) {
+        words += forms[i].word[0] != '\0';
+        argument = forms[i].argument[0] && !argument[0] ? forms[i].argument : argument;
+    }
+    if (words) {
+        buf_puts(out, " \\\n            '1:what:(");
+        for (int i = 0; i < n; i++)
+            buf_printf(out, "%s%s", i ? " " : "", forms[i].word);
+        buf_puts(out, ")'");
+    }
     if (argument[0]) {
-        buf_printf(out, " \\\n            '%s", c->max_args > 1 ? "*" : "1");
+        buf_printf(out, " \\\n            '%s", words || c->max_args > 1 ? "*" : "1");
         zsh_action(out, argument);
         buf_puts(out, "'");
     }

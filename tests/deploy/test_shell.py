@@ -97,14 +97,19 @@ class Completion(unittest.TestCase):
                            ("espalier jobs --state st", ["starting", "stopping", "stalled"]),
                            ("espalier submit job", ["job.yaml"]), ("espalier plan x.yaml --set train.ba", ["train.batch="]),
                            ("espalier help job", ["jobs", "job-file"]), ("espalier pull -o ", []),
+                           ("espalier ckpt ", ["ls", "get", "pin", "unpin", "verify", "gc"]), ("espalier ckpt un", ["unpin"]),
+                           ("espalier token add x --role op", ["operator"]), ("espalier resolve 1 --as ", ["failed", "requeue"]),
+                           ("espalier help --completion z", ["zsh"]), ("espalier structure hi", ["history"]),
                            ("espalier jobs -n ", []), ("espalier jobs x", [])):
             got = self.bash(line)
             self.assertEqual(sorted(got), sorted(want), line)
 
     def test_ids(self):
         everything = sorted([*self.ids, "last"])
-        for line in ("espalier show ", "espalier wait ", "espalier cancel %s " % self.ids[0], "espalier logs -f "):
+        for line in ("espalier show ", "espalier wait ", "espalier cancel %s " % self.ids[0], "espalier logs -f ", "espalier ckpt ls ",
+                     "espalier structure history "):
             self.assertEqual(sorted(self.bash(line)), everything, line)
+        self.assertEqual(sorted(self.bash("espalier structure ")), sorted([*everything, "show", "history", "diff", "apply"]))
         self.assertEqual(self.bash("espalier show l"), ["last"])
         away = {"ESPALIER_SERVER": "unix:/nonexistent/s"}
         self.assertEqual(self.bash("espalier show ", environment=away), ["last"])  # no daemon: no noise, no wait
@@ -146,6 +151,7 @@ complete "$@"
             return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|[\x07\r]", "", got)
         self.assertIn("espalier submit", zsh("espalier subm"))
         self.assertIn("--reason", zsh("espalier cancel --rea"))
+        self.assertIn("ckpt verify", zsh("espalier ckpt veri"))
         self.assertIn("train.batch=", zsh("espalier plan x --set train.ba"))
         listed = zsh("espalier show ", "3")
         for job in self.ids:
