@@ -164,6 +164,22 @@ static void check_network(struct config_source *s)
                         "read that this account may read: name the folders that hold data");
 }
 
+static void check_reports(struct config_source *s, bool network)
+{
+    const struct config *c = &s->config;
+    if (strncmp(c->tls_report_address, "tls:", 4) != 0)
+        config_complain(s, CONFIG_tls_report_address, "takes tls:HOST:PORT, not '%.100s'",
+                        c->tls_report_address);
+    else if (!network)
+        config_complain(s, CONFIG_tls_report_address,
+                        "is %.100s, but listen has no tls: address to be reached there",
+                        c->tls_report_address);
+    else if (c->tls_client_ca[0])
+        config_complain(s, CONFIG_tls_report_address,
+                        "ranks have no certificate that tls.client_ca would ask them for; use one "
+                        "of the two");
+}
+
 /* What needs several keys, or more than a type. */
 static void check(struct config_source *s)
 {
@@ -183,6 +199,8 @@ static void check(struct config_source *s)
     }
     if (network)
         check_network(s);
+    if (c->tls_report_address[0])
+        check_reports(s, network);
 }
 
 /* ---- the file --------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libgrpc-dev libprotobuf-c-dev protobuf-c-compiler
 protobuf-compiler grpc-proto openmpi-bin libopenmpi-dev libopenblas-pthread-dev libsqlite3-dev libyaml-dev
 libjson-c-dev libyajl-dev libpng-dev libssl-dev libmicrohttpd-dev libcurl4-openssl-dev xxd"
-TEST_PACKAGES="libcmocka-dev clang-format clang-tidy python3-grpcio python3-protobuf python3-numpy python3-scipy
+TEST_PACKAGES="openssl libcmocka-dev clang-format clang-tidy python3-grpcio python3-protobuf python3-numpy python3-scipy
 python3-torch python3-pil procps librsvg2-bin mandoc man-db zsh shellcheck dpkg-dev file libopenblas0"
 
 say() { printf '%s\n' "$*" >&2; }

@@ -56,7 +56,12 @@ static enum status write_attempt(struct daemon *d, const struct job *job, const 
     struct json_object *obj = json_object_new_object();
     json_object_object_add(obj, "job_id", json_object_new_string(id));
     json_object_object_add(obj, "attempt", json_object_new_int(job->attempt.number));
-    json_object_object_add(obj, "report_address", json_object_new_string(d->options.listen));
+    const struct config *c = &d->options.config;
+    bool far = c->tls_report_address[0];
+    json_object_object_add(obj, "report_address",
+                           json_object_new_string(far ? c->tls_report_address : d->options.listen));
+    if (far && c->tls_report_ca[0])
+        json_object_object_add(obj, "report_ca", json_object_new_string(c->tls_report_ca));
     json_object_object_add(obj, "token", json_object_new_string(job->attempt.token));
     json_object_object_add(obj, "folder", json_object_new_string(base));
     if (job->resume_from[0]) {

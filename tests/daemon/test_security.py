@@ -5,7 +5,7 @@ import os
 import stat
 import time
 
-from bed import J, grpc, main
+from bed import J, R, grpc, main
 from net import DEADLINE, FIELDS, JOB_FILE, Network, methods
 
 OPEN, LOOK, TOUCH, RULE = "open", "look", "touch", "rule"
@@ -196,6 +196,36 @@ class Files(Network):
                                                                   "request_id": "r", "file_name": "job.yaml"})
         self.assertEqual(code, grpc.StatusCode.INVALID_ARGUMENT)
         self.assertIn("job.yaml:3:15: error: data.vocabulary: %s/link is a link that leads out of" % self.d.root, said)
+
+
+class Far(Network):
+    """Ranks on other machines: their report over TLS needs no token but that of their attempt."""
+
+    def setUp(self):
+        super().setUp()
+        self.d.end()
+        self.address = "tls:127.0.0.1:%d" % self.d.port
+        self.d.options += ["--tls-report-address", self.address, "--tls-report-ca", self.d.cert]
+        self.d.start()
+        self.by["boss"] = self.d.bearer(self.tokens["boss"])
+
+    def test_reports_come_in_by_the_attempts_token(self):
+        job = self.submit("boss", "report=0 steps=1 step_ms=60000")
+        self.d.wait(job, "STARTING")
+        with open(os.path.join(self.d.folder(job), "attempt.json")) as f:
+            attempt = json.load(f)
+        self.assertEqual((attempt["report_address"], attempt["report_ca"]), (self.address, self.d.cert))
+        stranger, report = self.d.bearer(), self.method["Report"]
+        fields = {"job_id": job, "attempt": 1, "token": attempt["token"],
+                  "records": [R.Record(number=1, hello=R.Hello(host="far"))]}
+        self.assertEqual(stranger.call(report, fields).acknowledged, 1)
+        self.assertEqual(self.d.state(job), "RUNNING")
+        code, text = stranger.says(report, {**fields, "token": "0" * 64})
+        self.assertEqual((code, text), (grpc.StatusCode.PERMISSION_DENIED,
+                                        "the token is not that of attempt 1 of job %s" % job))
+        self.d.client.call("Cancel", id=job)
+        self.d.wait(job, "CANCELLED")
+        self.assertEqual(stranger.says(report, fields)[0], grpc.StatusCode.FAILED_PRECONDITION)
 
 
 class Pace(Network):

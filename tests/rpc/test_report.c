@@ -101,7 +101,9 @@ static void on_report(struct rpc_call *call, const ProtobufCMessage *request, vo
         rpc_call_fail(call, st, "refused");
 }
 
-static void coordinator_start(struct coordinator *c, const char *address)
+/* *ret_port as in rpc_server_listen; files: for a tls: address. */
+static void coordinator_serve(struct coordinator *c, const char *address,
+                              const struct rpc_tls *files, int *ret_port)
 {
     static const struct rpc_method methods[] = {{"Report", RPC_UNARY, on_report}};
     struct err err;
@@ -109,8 +111,15 @@ static void coordinator_start(struct coordinator *c, const char *address)
     assert_int_equal(
         rpc_server_add(c->server, &espalier__v1__report_service__descriptor, methods, 1, c, &err),
         ST_OK);
-    assert_int_equal(rpc_server_listen(c->server, address, NULL, &err), ST_OK);
+    if (files)
+        assert_int_equal(rpc_server_use_tls(c->server, files, &err), ST_OK);
+    assert_int_equal(rpc_server_listen(c->server, address, ret_port, &err), ST_OK);
     assert_int_equal(rpc_server_start(c->server, &err), ST_OK);
+}
+
+static void coordinator_start(struct coordinator *c, const char *address)
+{
+    coordinator_serve(c, address, NULL, NULL);
 }
 
 static void coordinator_stop(struct coordinator *c)
@@ -243,6 +252,34 @@ static void every_kind_arrives(void **state)
     assert_int_equal(report_note(r, REPORT_INFO, "next", &err), ST_OK);
     assert_flushed(f);
     assert_taken(&f->coordinator, 10);
+}
+
+/* Ranks on other machines know the daemon by its certificate, and it them by their token. */
+static void a_report_goes_over_tls(void **state)
+{
+    struct fixture *f = *state;
+    char command[512], cert[104], key[104], target[64];
+    int port = 0;
+    snprintf(cert, sizeof cert, "%s/cert", f->dir);
+    snprintf(key, sizeof key, "%s/key", f->dir);
+    snprintf(command, sizeof command,
+             "umask 077; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
+             "-days 2 -keyout %s -out %s -subj /CN=x -addext subjectAltName=IP:127.0.0.1 2>&1",
+             key, cert);
+    FILE *openssl = popen(command, "r");
+    assert_non_null(openssl);
+    assert_int_equal(pclose(openssl), 0);
+    coordinator_serve(&f->coordinator, "tls:127.0.0.1:0", &(struct rpc_tls){cert, key, NULL},
+                      &port);
+    snprintf(target, sizeof target, "tls:127.0.0.1:%d", port);
+    f->options.address = target;
+    f->options.ca_file = cert;
+    open_report(f);
+    assert_int_equal(progress(f->report, 1), ST_OK);
+    assert_flushed(f);
+    assert_taken(&f->coordinator, 1);
+    unlink(cert);
+    unlink(key);
 }
 
 static void a_batch_is_a_batch(void **state)
@@ -629,6 +666,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         LINK(every_kind_arrives),
+        LINK(a_report_goes_over_tls),
         LINK(a_batch_is_a_batch),
         LINK(the_daemon_may_come_late_and_leave),
         LINK(a_lost_answer_is_no_second_record),

@@ -83,7 +83,8 @@ static enum status open_link(struct report *r, const struct report_options *o, s
 {
     if (!o->address)
         return ST_OK;
-    TRY(rpc_client_open(&r->client, o->address, err));
+    struct rpc_access access = {.target = o->address, .tls.ca_file = o->ca_file};
+    TRY(rpc_client_open_as(&r->client, &access, err));
     r->next_send = clock_mono_ns() / 1000000;
     int e = pthread_create(&r->thread, NULL, report_sender, r);
     if (!e)

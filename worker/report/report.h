@@ -37,7 +37,9 @@ struct report;
 /* Strings are copied by report_open(). */
 struct report_options {
     const char
-        *address; /* "unix:/path" of the daemon; NULL = no daemon, records only go to the spool */
+        *address; /* of the daemon, "unix:/path" or "tls:HOST:PORT"; NULL = no daemon, records
+                             * only go to the spool */
+    const char *ca_file;    /* for tls:; NULL = the system's */
     const char *job_id;     /* not NULL */
     uint32_t attempt;       /* 1-based */
     const char *token;      /* scoped to job and attempt; NULL = "" */

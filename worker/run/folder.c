@@ -35,6 +35,7 @@ static enum status read_attempt(struct job_folder *f, char **ret_base, struct er
         f->job_id = take_text(obj, "job_id");
         f->attempt = (int)json_get_int(obj, "attempt", 1);
         f->report_address = take_text(obj, "report_address");
+        f->report_ca = take_text(obj, "report_ca");
         f->token = take_text(obj, "token");
         f->resume_from = take_text(obj, "resume_from");
         f->resume_since = (int)json_get_int(obj, "resume_since", 0);
@@ -127,6 +128,7 @@ void job_folder_close(struct job_folder *f)
     free(f->dir);
     free(f->job_id);
     free(f->report_address);
+    free(f->report_ca);
     free(f->token);
     free(f->resume_from);
     free(f->yaml);

@@ -15,6 +15,7 @@ struct job_folder {
     char *job_id;
     int attempt;
     char *report_address; /* NULL: no coordinator */
+    char *report_ca;      /* PEM file for a tls: address; NULL = the system's */
     char *token;
     char *resume_from; /* a checkpoint's path in dir; NULL = the newest */
     int resume_since;  /* the first attempt that goes on from it */

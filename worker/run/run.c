@@ -71,6 +71,7 @@ static enum status open_report(struct run *r, struct err *err)
         spool ? file_mkdirs(spool, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
     const struct report_options options = {
         .address = r->folder->report_address,
+        .ca_file = r->folder->report_ca,
         .job_id = r->folder->job_id ? r->folder->job_id : "0",
         .attempt = (uint32_t)r->folder->attempt,
         .token = r->folder->token,
