@@ -7,6 +7,7 @@
 #include "engine/core/trace.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +61,8 @@ static void *work(void *arg)
 {
     const struct thread *self = arg;
     struct ahead *a = self->ahead;
+    /* Being woken must not take the core from the step that wakes; where that cannot be had, it does. */
+    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &(struct sched_param){0});
     pthread_mutex_lock(&a->lock);
     while (!a->stop) {
         if (a->claimed == a->planned) {
