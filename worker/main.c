@@ -90,11 +90,11 @@ static int verb_run(int argc, char **argv)
         log_error("%s", err.text);
         return status_exit_code(ST_UNAVAILABLE);
     }
-    log_binding(&binding);
     /* `espalier logs --rank` goes by the name. */
     static char name[32];
     snprintf(name, sizeof name, "worker.%d", comm->rank);
     log_init(name, LOG_INFO);
+    log_binding(&binding);
     run_catch_sigterm();
     enum status st = job_folder_open(&folder, dir, &err);
     if (st != ST_OK) {

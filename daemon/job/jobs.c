@@ -80,7 +80,7 @@ static enum status reload_placement(struct active *a, struct store *store,
                                     const struct nodes *nodes, struct err *err)
 {
     struct buf text;
-    if (!job_state_holds(a->job.state))
+    if (a->job.attempt.number == 0)
         return ST_OK;
     buf_init(&text, STORE_PLACEMENT_MAX);
     enum status st = store_placement_load(store, a->job.id, a->job.attempt.number, &text, err);

@@ -47,6 +47,18 @@ static bool start_in_slurm(struct daemon *d)
     return true;
 }
 
+/* The one node of an attempt that ended for a reason of which another node may be free. */
+static int node_to_avoid(const struct active *a)
+{
+    const struct placement *p = a->placement;
+    if (!p || job_reason_retry(a->job.attempt.reason) != RETRY_ELSEWHERE)
+        return PLACE_ANYWHERE;
+    for (int r = 1; r < p->ranks; r++)
+        if (p->node[r] != p->node[0])
+            return PLACE_ANYWHERE;
+    return p->node[0];
+}
+
 /* Those that may start now. One that waits after a bad end is looked at again when its time has come. */
 static size_t collect_waiting(struct daemon *d, struct queue_job *to)
 {
@@ -60,8 +72,10 @@ static size_t collect_waiting(struct daemon *d, struct queue_job *to)
         if (job->not_before_ms > now &&
             (d->next_start_ms == 0 || job->not_before_ms < d->next_start_ms))
             d->next_start_ms = job->not_before_ms;
-        if (job->not_before_ms <= now && !job->in_slurm)
-            to[n++] = queue_job_of(job);
+        if (job->not_before_ms > now || job->in_slurm)
+            continue;
+        to[n] = queue_job_of(job);
+        to[n++].gang.avoid = node_to_avoid(d->jobs->list[i]);
     }
     return n;
 }

@@ -200,8 +200,7 @@ static pid_t ask_node(const struct reach *reach, char *host, const char *launche
 static bool wait_node(pid_t pid, int64_t deadline_ns)
 {
     int status = 0;
-    pid_t got;
-    while (pid > 0 && (got = waitpid(pid, &status, WNOHANG)) == 0) {
+    while (pid > 0 && waitpid(pid, &status, WNOHANG) == 0) {
         if (clock_mono_ns() > deadline_ns) {
             kill(pid, SIGKILL);
             waitpid(pid, &status, 0);
