@@ -280,7 +280,9 @@ int64_t job_retry_wait_ms(enum job_reason reason, const struct job_spent *spent,
 {
     int64_t wait = (unsigned)reason < JOB_REASON_COUNT ? 1000LL * reasons[reason].wait_s : 0;
     int ends = job_reason_limit(reason) ? spent->same : spent->counted;
-    for (int i = 1; i < ends && ran_ms < LONG_ENOUGH_MS && wait < most_ms; i++)
+    /* An attempt that had all of its time has shown it too, however little that was. */
+    bool ran_long = ran_ms >= LONG_ENOUGH_MS || reason == REASON_WALL_TIME;
+    for (int i = 1; i < ends && !ran_long && wait < most_ms; i++)
         wait *= 2;
     return wait < most_ms ? wait : most_ms;
 }

@@ -14,7 +14,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define LOST_MS 60000 /* at least, without a word from Slurm about a job that runs */
 #define RETRY_MS 2000 /* first wait after a command that failed; doubled up to RETRY_MOST_MS */
 #define RETRY_MOST_MS 120000
 #define CANCEL_AGAIN_MS 15000
@@ -215,7 +214,7 @@ static void pending_or_lost(const struct launch_slurm *s, const struct tracked *
                             struct evidence *ret_ev)
 {
     const struct slurm_row *r = &t->note.row;
-    int64_t lost = 3 * s->options.poll_most_ms > LOST_MS ? 3 * s->options.poll_most_ms : LOST_MS;
+    int64_t lost = 3 * s->options.poll_most_ms + s->options.command_ms;
     const char *trouble = t->trouble[0] ? t->trouble : s->squeue_trouble;
     if (!t->begun && r->kind != SLURM_RUNNING) {
         ret_ev->kind = EVIDENCE_PENDING;

@@ -53,6 +53,7 @@ struct tracked {
     int64_t record_ms;   /* when its exit record was first seen */
     bool begun;          /* its launcher runs or ran */
     bool missing;        /* the newest answer of squeue did not hold it */
+    bool detailed;       /* what is known of it is from one of these three */
     int rounds;          /* of scontrol, sacct and jobcomp in a row that knew nothing */
     struct evidence end; /* kind UNKNOWN = not yet */
     char trouble[200];   /* why it does not go on; "" = it does */

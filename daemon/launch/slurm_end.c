@@ -3,15 +3,16 @@
 
 #include "base/log.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #define FOLDER_MS 1000 /* between two looks into an attempt's folder, which may be on a network */
 #define GONE_ROUNDS 3  /* Slurm knows no such job, and it never began */
 
-static enum evidence_kind evidence_of(enum slurm_kind kind)
+static enum evidence_kind evidence_of(const struct tracked *t)
 {
-    switch (kind) {
+    switch (t->note.row.kind) {
     case SLURM_TIMEOUT:
         return EVIDENCE_WALL_TIME;
     case SLURM_NODE_FAIL:
@@ -21,7 +22,7 @@ static enum evidence_kind evidence_of(enum slurm_kind kind)
     case SLURM_OUT_OF_MEMORY:
         return EVIDENCE_NO_MEMORY;
     case SLURM_CANCELLED:
-        return EVIDENCE_CANCELLED;
+        return t->killed_ms ? EVIDENCE_EXITED : EVIDENCE_CANCELLED; /* by us: no news */
     case SLURM_COMPLETED:
         return EVIDENCE_VANISHED; /* its launcher would have left a record */
     default:
@@ -41,10 +42,14 @@ static void end_by_slurm(struct tracked *t)
 {
     const struct slurm_row *r = &t->note.row;
     bool told = r->exit_code >= 0;
-    t->end = (struct evidence){.kind = evidence_of(r->kind),
+    t->end = (struct evidence){.kind = evidence_of(t),
                                .exit_code = told ? r->exit_code : -1,
                                .signal = told ? r->signal : 0,
                                .ended_ms = clock_system()->wall_ms(clock_system())};
+    if (r->kind == SLURM_CANCELLED && t->killed_ms && t->end.exit_code <= 0) {
+        t->end.signal = SIGKILL; /* by us, and Slurm did not wait for the launcher's record */
+        t->end.exit_code = 128 + SIGKILL;
+    }
     if (t->end.kind == EVIDENCE_EXITED && t->end.exit_code == 0 && t->end.signal == 0)
         t->end.kind = EVIDENCE_VANISHED;
     describe(t);
@@ -85,7 +90,7 @@ static void end_by_record(struct launch_slurm *s, struct tracked *t, const struc
     if (strcmp(r->asked, ASKED_TIME) == 0)
         t->end.kind = EVIDENCE_WALL_TIME;
     else if (t->over_ms && t->note.row.kind > SLURM_FAILED && strcmp(r->asked, ASKED_STOP) != 0)
-        t->end.kind = evidence_of(t->note.row.kind);
+        t->end.kind = evidence_of(t);
 }
 
 void slurm_look_in_folder(struct launch_slurm *s, struct tracked *t)
@@ -114,7 +119,7 @@ void slurm_over_step(struct launch_slurm *s, struct tracked *t)
         (kind == SLURM_COMPLETED || kind == SLURM_FAILED ? 4 : 1) * s->options.poll_ms;
     if (t->record_ms || s->now_ms - t->over_ms < patience)
         return;
-    if (t->note.row.exit_code >= 0 || t->rounds > 0)
+    if (t->note.row.exit_code >= 0 || t->rounds > 0 || t->detailed)
         end_by_slurm(t);
     else
         slurm_detail_step(s, t);

@@ -8,11 +8,15 @@
 #include "base/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define SQUEUE_BYTES_MAX (16u << 20)
-#define DETAIL_BYTES_MAX (64u << 10)
+
+static const char squeue_format[] = "--format=" SLURM_SQUEUE_FORMAT;
+static const char sacct_format[] = "--format=" SLURM_SACCT_FIELDS;
+static const char jobcomp_format[] = "--format=" SLURM_JOBCOMP_FIELDS;
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
@@ -73,12 +77,12 @@ void slurm_squeue_soon(struct launch_slurm *s)
 /* Our own jobs have names that tell job and attempt, so that a row finds its attempt even without an id. */
 static struct tracked *owner_of(const struct launch_slurm *s, const struct slurm_row *row)
 {
-    char prefix[32], name[SLURM_NAME_MAX];
-    long long job_id;
-    int attempt, n = snprintf(prefix, sizeof prefix, "espalier-%s-", s->daemon_id);
-    if (strncmp(row->name, prefix, (size_t)n) != 0 ||
-        sscanf(row->name + n, "%18lld-%9d", &job_id, &attempt) != 2)
+    char prefix[32], name[SLURM_NAME_MAX], *end;
+    int n = snprintf(prefix, sizeof prefix, "espalier-%s-", s->daemon_id);
+    if (strncmp(row->name, prefix, (size_t)n) != 0)
         return NULL;
+    long long job_id = strtoll(row->name + n, &end, 10);
+    int attempt = *end == '-' ? (int)strtol(end + 1, NULL, 10) : 0;
     slurm_job_name(s, job_id, attempt, name);
     return strcmp(name, row->name) == 0 ? slurm_find(s, job_id, attempt) : NULL;
 }
@@ -161,8 +165,12 @@ void slurm_squeue_step(struct launch_slurm *s)
     if (s->now_ms < s->squeue_next_ms || !anybody_asks(s))
         return;
     snprintf(user, sizeof user, "--user=%u", geteuid());
-    const char *argv[] = {slurm_program(s, "squeue", squeue), "--noheader", "--states=all", user,
-                          "--format=" SLURM_SQUEUE_FORMAT,    NULL};
+    const char *argv[] = {slurm_program(s, "squeue", squeue),
+                          "--noheader",
+                          "--states=all",
+                          user,
+                          squeue_format,
+                          NULL};
     s->squeue_started_ms = s->now_ms;
     if (command_start(&s->squeue, s->epoll, argv, s->environment, s->now_ms + s->options.command_ms,
                       SQUEUE_BYTES_MAX, &err) != ST_OK) {
@@ -180,17 +188,10 @@ static bool ask(struct launch_slurm *s, struct tracked *t, enum slurm_task sourc
     snprintf(jobs, sizeof jobs, "--jobs=%s", id);
     slurm_program(s, source == TASK_SHOW ? "scontrol" : "sacct", path);
     const char *show[] = {path, "--oneliner", "show", "job", id, NULL};
-    const char *sacct[] = {path,
-                           "--noheader",
-                           "--parsable2",
-                           "--allocations",
-                           "--duplicates",
-                           jobs,
-                           "--format=" SLURM_SACCT_FIELDS,
-                           NULL};
-    const char *jobcomp[] = {path,          "--completion", "--noheader",
-                             "--parsable2", jobs,           "--format=" SLURM_JOBCOMP_FIELDS,
-                             NULL};
+    const char *sacct[] = {path,           "--noheader", "--parsable2", "--allocations",
+                           "--duplicates", jobs,         sacct_format,  NULL};
+    const char *jobcomp[] = {path, "--completion", "--noheader", "--parsable2",
+                             jobs, jobcomp_format, NULL};
     return slurm_run(s, t, source,
                      source == TASK_SHOW    ? show
                      : source == TASK_SACCT ? sacct
@@ -240,6 +241,7 @@ void slurm_detail_done(struct launch_slurm *s, struct tracked *t, const struct c
     enum slurm_trouble trouble = slurm_trouble_of(said);
     if (read_row(t->task, buf_str(&c->out), t->note.row.id, &row)) {
         slurm_take_row(s, t, &row);
+        t->detailed = true; /* jobcomp knows no exit code: asking again would not help */
         t->wait_ms = t->try_ms = 0;
         return;
     }

@@ -19,7 +19,10 @@
 
 #define PATIENCE_MS 30000
 
+enum kind { FAKE, MPIRUN, SLURM }; /* SLURM: by the commands of tests/slurm/fake */
+
 struct bed {
+    enum kind kind;
     bool fake;
     char dir[64], attempt_dir[96], name[128];
     const char *mpirun, *launcher;
@@ -43,17 +46,27 @@ static void restart(struct bed *bed)
     bed->launch = NULL;
     struct mpirun_options options = {
         .mpirun = bed->mpirun, .worker = TRIVIAL_WORKER, .launcher = bed->launcher};
-    enum status st = bed->fake
+    struct slurm_options slurm = {.home = bed->dir,
+                                  .bin = FAKE_SLURM_BIN,
+                                  .mpirun = bed->mpirun,
+                                  .worker = TRIVIAL_WORKER,
+                                  .launcher = bed->launcher,
+                                  .poll_ms = 100,
+                                  .poll_most_ms = 500,
+                                  .command_ms = 20000};
+    enum status st = bed->kind == FAKE
                          ? launch_fake_create(&bed->launch, clock_system(), hear, bed, &bed->err)
-                         : launch_mpirun_create(&bed->launch, &options, &bed->err);
+                     : bed->kind == MPIRUN ? launch_mpirun_create(&bed->launch, &options, &bed->err)
+                                           : launch_slurm_create(&bed->launch, &slurm, &bed->err);
     if (st != ST_OK)
         fail_msg("%s", bed->err.text);
 }
 
-static int set_up(void **state, bool fake)
+static int set_up(void **state, enum kind kind)
 {
     struct bed *bed = calloc(1, sizeof *bed);
-    bed->fake = fake;
+    bed->kind = kind;
+    bed->fake = kind == FAKE;
     bed->mpirun = "mpirun";
     bed->launcher = ESPALIER_LAUNCHER;
     strcpy(bed->dir, "/tmp/espalier-launch-XXXXXX");
@@ -66,7 +79,10 @@ static int set_up(void **state, bool fake)
                                      .attempt_dir = bed->attempt_dir,
                                      .name = bed->name,
                                      .ranks = 2,
-                                     .threads = 1};
+                                     .threads = 1,
+                                     .in_slurm = kind == SLURM,
+                                     .request = "{\"ranks\": 2, \"threads\": 1}"};
+    setenv("FAKE_SLURM", bed->dir, 1);
     *state = bed;
     restart(bed);
     return file_mkdirs(bed->attempt_dir, 0700, &bed->err) == ST_OK ? 0 : -1;
@@ -74,16 +90,23 @@ static int set_up(void **state, bool fake)
 
 static int set_up_fake(void **state)
 {
-    return set_up(state, true);
+    return set_up(state, FAKE);
 }
 
 static int set_up_mpirun(void **state)
 {
-    return set_up(state, false);
+    return set_up(state, MPIRUN);
+}
+
+static int set_up_slurm(void **state)
+{
+    return set_up(state, SLURM);
 }
 
 static void poll_once(struct bed *bed, struct evidence *ret_ev)
 {
+    if (bed->launch->ops->tick)
+        bed->launch->ops->tick(bed->launch);
     bed->launch->ops->poll(bed->launch, &bed->spec, ret_ev);
     bed->spec.reported = (uint64_t)bed->reports;
 }
@@ -457,24 +480,25 @@ static void a_missing_launcher_is_an_error(void **state)
     assert_non_null(strstr(bed->err.text, "/nowhere/espalier-launcher"));
 }
 
-#define BOTH(f)                                                                                    \
+#define EACH(f)                                                                                    \
     {"fake: " #f, f, set_up_fake, tear_down, NULL},                                                \
+        {"mpirun: " #f, f, set_up_mpirun, tear_down, NULL},                                        \
     {                                                                                              \
-        "mpirun: " #f, f, set_up_mpirun, tear_down, NULL                                           \
+        "slurm: " #f, f, set_up_slurm, tear_down, NULL                                             \
     }
 #define REAL(f) cmocka_unit_test_setup_teardown(f, set_up_mpirun, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(lives_and_ends),
-        BOTH(exit_codes_pass_through),
-        BOTH(signals_are_told_apart),
-        BOTH(a_second_start_starts_nothing),
-        BOTH(a_restarted_daemon_adopts),
-        BOTH(term_stops),
-        BOTH(kill_stops_what_is_deaf),
-        BOTH(stopped_before_it_started_it_never_starts),
+        EACH(lives_and_ends),
+        EACH(exit_codes_pass_through),
+        EACH(signals_are_told_apart),
+        EACH(a_second_start_starts_nothing),
+        EACH(a_restarted_daemon_adopts),
+        EACH(term_stops),
+        EACH(kill_stops_what_is_deaf),
+        EACH(stopped_before_it_started_it_never_starts),
         cmocka_unit_test_setup_teardown(the_fake_reports_each_record_once, set_up_fake, tear_down),
         REAL(output_and_command_line),
         REAL(a_killed_launcher_is_no_end_while_ranks_live),

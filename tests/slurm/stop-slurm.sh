@@ -19,7 +19,7 @@ done
 for p in $pids; do is_alive "$p" && kill -KILL "$p" 2>/dev/null; done
 # A slurmd that was killed leaves slurmstepd and the ranks behind; ours have files open under DIR.
 for p in $(ps -C slurmstepd -o pid= 2>/dev/null); do
-    ls -l "/proc/$p/fd" 2>/dev/null | grep -qF "$D/" || continue
+    find "/proc/$p/fd" -lname "$D/*" 2>/dev/null | grep -q . || continue
     for c in $(ps --ppid "$p" -o pid=); do kill -KILL "$c" 2>/dev/null; done
     kill -KILL "$p" 2>/dev/null
 done

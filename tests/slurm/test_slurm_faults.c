@@ -1,0 +1,513 @@
+/* What a healthy Slurm never shows: the launcher against commands that lie, hang and forget (tests/slurm/fake). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "launch/launch.h"
+#include "launch/record.h"
+#include "launch/slurm_note.h"
+
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PATIENCE_MS 40000
+#define JOBS 12
+
+struct bed {
+    char dir[64], fake[96], job_dir[JOBS][96], attempt_dir[JOBS][128];
+    struct launch *launch;
+    struct launch_spec spec[JOBS];
+    struct err err;
+};
+
+static void restart(struct bed *bed)
+{
+    launch_destroy(bed->launch);
+    bed->launch = NULL;
+    struct slurm_options slurm = {.home = bed->dir,
+                                  .bin = FAKE_SLURM_BIN,
+                                  .mpirun = FAKE_SLURM_BIN "/mpirun",
+                                  .worker = TRIVIAL_WORKER,
+                                  .launcher = ESPALIER_LAUNCHER,
+                                  .start = SLURM_START_MPIRUN,
+                                  .poll_ms = 200,
+                                  .poll_most_ms = 400,
+                                  .command_ms = 3000};
+    if (launch_slurm_create(&bed->launch, &slurm, &bed->err) != ST_OK)
+        fail_msg("%s", bed->err.text);
+}
+
+static void set_faults(struct bed *bed, const char *json)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/faults", bed->fake);
+    assert_int_equal(file_write_atomic(path, json, strlen(json), 0600, NULL), ST_OK);
+}
+
+static void behave(struct bed *bed, int i, const char *lines)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/behave", bed->job_dir[i]);
+    assert_int_equal(file_write_atomic(path, lines, strlen(lines), 0600, NULL), ST_OK);
+}
+
+static int set_up(void **state)
+{
+    struct bed *bed = calloc(1, sizeof *bed);
+    char dir[] = "/tmp/espalier-faults-XXXXXX";
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(bed->dir, sizeof bed->dir, "%s", dir);
+    snprintf(bed->fake, sizeof bed->fake, "%s/fake", dir);
+    mkdir(bed->fake, 0700);
+    setenv("FAKE_SLURM", bed->fake, 1);
+    for (int i = 0; i < JOBS; i++) {
+        snprintf(bed->job_dir[i], sizeof bed->job_dir[i], "%s/%d", dir, i);
+        snprintf(bed->attempt_dir[i], sizeof bed->attempt_dir[i], "%s/%d/attempts/1", dir, i);
+        if (file_mkdirs(bed->attempt_dir[i], 0700, &bed->err) != ST_OK)
+            return -1;
+        bed->spec[i] = (struct launch_spec){.job_id = i + 1,
+                                            .attempt = 1,
+                                            .job_dir = bed->job_dir[i],
+                                            .attempt_dir = bed->attempt_dir[i],
+                                            .name = "job",
+                                            .ranks = 1,
+                                            .threads = 1,
+                                            .in_slurm = true,
+                                            .request = "{\"ranks\": 1, \"threads\": 1}"};
+        behave(bed, i, "count ran\nsleep 3000\n");
+    }
+    set_faults(bed, "{}");
+    *state = bed;
+    restart(bed);
+    return 0;
+}
+
+static void poll_job(struct bed *bed, int i, struct evidence *ret_ev)
+{
+    bed->launch->ops->tick(bed->launch);
+    bed->launch->ops->poll(bed->launch, &bed->spec[i], ret_ev);
+}
+
+static bool is_end(enum evidence_kind k)
+{
+    return k >= EVIDENCE_EXITED;
+}
+
+static int tear_down(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    char command[128];
+    set_faults(bed, "{}");
+    for (int i = 0; i < JOBS; i++)
+        for (int n = 0; n < 200; n++) { /* nothing of the test stays behind */
+            poll_job(bed, i, &ev);
+            if (is_end(ev.kind) || ev.kind == EVIDENCE_ABSENT)
+                break;
+            bed->launch->ops->stop(bed->launch, &bed->spec[i], STOP_KILL);
+            usleep(50000);
+        }
+    launch_destroy(bed->launch);
+    snprintf(command, sizeof command, "rm -rf %s", bed->dir);
+    int rc = system(command);
+    free(bed);
+    return rc;
+}
+
+static void start(struct bed *bed, int i)
+{
+    if (bed->launch->ops->start(bed->launch, &bed->spec[i], &bed->err) != ST_OK)
+        fail_msg("%s", bed->err.text);
+}
+
+static void wait_for(struct bed *bed, int i, enum evidence_kind kind, struct evidence *ret_ev)
+{
+    for (int waited = 0; waited < PATIENCE_MS; waited += 20) {
+        poll_job(bed, i, ret_ev);
+        if (ret_ev->kind == kind)
+            return;
+        if (is_end(ret_ev->kind))
+            break;
+        usleep(20000);
+    }
+    fail_msg("waited for evidence %d, got %d (exit %d, signal %d, %s)", kind, ret_ev->kind,
+             ret_ev->exit_code, ret_ev->signal, ret_ev->text);
+}
+
+/* For so long nothing may be called an end. */
+static void no_end(struct bed *bed, int i, int ms)
+{
+    struct evidence ev;
+    for (int waited = 0; waited < ms; waited += 20) {
+        poll_job(bed, i, &ev);
+        if (is_end(ev.kind))
+            fail_msg("an end out of nothing: evidence %d, %s", ev.kind, ev.text);
+        usleep(20000);
+    }
+}
+
+static long size_of(const char *dir, const char *name)
+{
+    char path[192];
+    struct stat sb;
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return stat(path, &sb) == 0 ? (long)sb.st_size : 0;
+}
+
+static long ran(struct bed *bed, int i)
+{
+    return size_of(bed->job_dir[i], "ran");
+}
+
+static size_t jobs_in_slurm(struct bed *bed)
+{
+    char pattern[128];
+    glob_t g;
+    snprintf(pattern, sizeof pattern, "%s/job-*.json", bed->fake);
+    size_t n = glob(pattern, 0, NULL, &g) == 0 ? g.gl_pathc : 0;
+    globfree(&g);
+    return n;
+}
+
+/* Runs it here; the commands of the fake are the test's own. */
+static void run(const char *fmt, ...)
+{
+    char command[512];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(command, sizeof command, fmt, args);
+    va_end(args);
+    assert_int_equal(system(command), 0);
+}
+
+static void end_in_slurm(int id, const char *state)
+{
+    run(FAKE_SLURM_BIN "/slurm.py end %d %s", id, state);
+}
+
+static void until_it_ran(struct bed *bed, int i)
+{
+    struct evidence ev;
+    wait_for(bed, i, EVIDENCE_ALIVE, &ev);
+    for (int n = 0; n < 500 && !ran(bed, i); n++)
+        usleep(20000);
+    assert_int_equal(ran(bed, i), 1);
+}
+
+/* ---- nothing is no evidence ------------------------------------------------------------------- */
+
+static void squeue_that_lists_nothing(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    start(bed, 0);
+    until_it_ran(bed, 0);
+    set_faults(bed, "{\"squeue\": \"empty\", \"scontrol\": \"forgot\"}");
+    no_end(bed, 0, 2000);
+    wait_for(bed, 0, EVIDENCE_EXITED,
+             &ev); /* its own record says so, and Slurm still says nothing */
+    assert_int_equal(ev.exit_code, 0);
+    assert_int_equal(ran(bed, 0), 1);
+}
+
+static void a_controller_that_is_away(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    behave(bed, 0, "count ran\nsleep 9000\n");
+    start(bed, 0);
+    until_it_ran(bed, 0);
+    set_faults(bed, "{\"squeue\": \"down\", \"scontrol\": \"down\", \"sbatch\": \"down\", "
+                    "\"scancel\": \"down\"}");
+    wait_for(bed, 0, EVIDENCE_UNKNOWN, &ev);
+    assert_non_null(strstr(ev.text, "Unable to contact slurm controller"));
+    restart(bed); /* the daemon is started anew meanwhile */
+    no_end(bed, 0, 1000);
+    set_faults(bed, "{}");
+    wait_for(bed, 0, EVIDENCE_ALIVE, &ev);
+    wait_for(bed, 0, EVIDENCE_EXITED, &ev);
+    assert_int_equal(ev.exit_code, 0);
+    assert_int_equal(jobs_in_slurm(bed), 1);
+}
+
+static void an_end_while_the_controller_is_away(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    start(bed, 0);
+    until_it_ran(bed, 0);
+    set_faults(bed, "{\"squeue\": \"down\", \"scontrol\": \"down\"}");
+    wait_for(bed, 0, EVIDENCE_EXITED, &ev);
+    assert_int_equal(ev.exit_code, 0);
+}
+
+static void squeue_that_never_answers(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    set_faults(bed, "{\"squeue\": \"hang\"}");
+    start(bed, 0);
+    wait_for(bed, 0, EVIDENCE_EXITED, &ev);
+    assert_int_equal(ev.exit_code, 0);
+}
+
+static void one_question_for_all(void **state)
+{
+    struct bed *bed = *state;
+    set_faults(bed, "{\"pending\": true}");
+    for (int i = 0; i < JOBS; i++)
+        start(bed, i);
+    struct evidence ev;
+    for (int waited = 0; waited < PATIENCE_MS && jobs_in_slurm(bed) < JOBS; waited += 20) {
+        poll_job(bed, 0, &ev);
+        usleep(20000);
+    }
+    assert_int_equal(jobs_in_slurm(bed), JOBS);
+    long before = size_of(bed->fake, "squeue-calls");
+    for (int i = 0; i < 100; i++) {
+        poll_job(bed, i % JOBS, &ev);
+        usleep(20000);
+    }
+    long calls = size_of(bed->fake, "squeue-calls") - before;
+    assert_true(calls >= 1 && calls <= 20); /* two seconds at 0.2 s, and back-off; not one a job */
+}
+
+/* ---- submitting ------------------------------------------------------------------------------- */
+
+static void an_answer_that_is_lost(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    set_faults(bed, "{\"sbatch\": \"lost\"}");
+    start(bed, 0);
+    wait_for(bed, 0, EVIDENCE_EXITED, &ev);
+    assert_int_equal(jobs_in_slurm(bed), 1);
+    assert_int_equal(ran(bed, 0), 1);
+}
+
+static void a_crash_before_the_id_is_known(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    set_faults(bed, "{\"sbatch\": \"lost\", \"pending\": true}");
+    start(bed, 0);
+    for (int i = 0; i < 500 && jobs_in_slurm(bed) == 0; i++) {
+        poll_job(bed, 0, &ev);
+        usleep(20000);
+    }
+    restart(bed); /* it finds the note without an id */
+    set_faults(bed, "{}");
+    poll_job(bed, 0, &ev);
+    assert_int_equal(ev.kind, EVIDENCE_ABSENT);
+    start(bed, 0);
+    wait_for(bed, 0, EVIDENCE_EXITED, &ev);
+    assert_int_equal(jobs_in_slurm(bed), 1);
+    assert_int_equal(ran(bed, 0), 1);
+}
+
+static void a_crash_before_it_was_submitted(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    struct slurm_note note = {.submitted_ms = 1, .row = {.name = "espalier-00000000-1-1"}};
+    assert_int_equal(slurm_note_write(bed->attempt_dir[0], &note, NULL), ST_OK);
+    start(bed, 0);
+    wait_for(bed, 0, EVIDENCE_EXITED, &ev);
+    assert_int_equal(jobs_in_slurm(bed), 1);
+    assert_int_equal(ran(bed, 0), 1);
+}
+
+static void submitted_twice_it_runs_once(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    start(bed, 0);
+    until_it_ran(bed, 0);
+    run("sh %s/script.sh",
+        bed->attempt_dir[0]); /* by hand, or by a Slurm that requeues after all */
+    wait_for(bed, 0, EVIDENCE_EXITED, &ev);
+    run("sh %s/script.sh", bed->attempt_dir[0]);
+    assert_int_equal(ran(bed, 0), 1);
+}
+
+static void a_controller_that_takes_nothing_now(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    static const char *const faults[] = {"{\"sbatch\": \"down\"}", "{\"sbatch\": \"busy\"}"};
+    for (int i = 0; i < 2; i++) {
+        set_faults(bed, faults[i]);
+        start(bed, i);
+        wait_for(bed, i, EVIDENCE_PENDING, &ev);
+        no_end(bed, i, 1000);
+        poll_job(bed, i, &ev);
+        assert_true(ev.text[0] != '\0');
+        set_faults(bed, "{}");
+        wait_for(bed, i, EVIDENCE_EXITED, &ev);
+        assert_int_equal(ran(bed, i), 1);
+    }
+}
+
+static void what_slurm_refuses_is_refused(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    set_faults(bed, "{\"sbatch\": \"refuse\"}");
+    start(bed, 0);
+    wait_for(bed, 0, EVIDENCE_REFUSED, &ev);
+    assert_string_equal(ev.text, "Invalid partition name specified");
+    restart(bed);
+    poll_job(bed, 0, &ev);
+    assert_int_equal(ev.kind, EVIDENCE_REFUSED);
+}
+
+/* ---- what Slurm does to jobs ------------------------------------------------------------------- */
+
+static void ends_that_slurm_names(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    static const struct {
+        const char *state;
+        enum evidence_kind kind;
+    } cases[] = {{"PREEMPTED", EVIDENCE_PREEMPTED},
+                 {"NODE_FAIL", EVIDENCE_NODE_LOST},
+                 {"TIMEOUT", EVIDENCE_WALL_TIME},
+                 {"OUT_OF_MEMORY", EVIDENCE_NO_MEMORY},
+                 {"CANCELLED", EVIDENCE_CANCELLED}};
+    int n = sizeof cases / sizeof *cases;
+    for (int i = 0; i < n; i++) {
+        behave(bed, i, "count ran\nsleep 60000\n");
+        start(bed, i);
+        until_it_ran(bed, i);
+    }
+    for (int i = 0; i < n; i++) {
+        end_in_slurm(i + 1, cases[i].state);
+        wait_for(bed, i, cases[i].kind, &ev);
+        assert_non_null(strstr(ev.text, cases[i].state));
+    }
+}
+
+/* The node is gone: no record, and the commands disagree about who still knows the job. */
+static void ends_without_a_record(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    static const char *const faults[] = {"{}", "{\"sacct\": \"knows\", \"scontrol\": \"forgot\"}",
+                                         "{\"jobcomp\": \"knows\", \"scontrol\": \"forgot\"}"};
+    for (int i = 0; i < 3; i++) {
+        behave(bed, i, "count ran\nsleep 60000\n");
+        start(bed, i);
+        until_it_ran(bed, i);
+    }
+    for (int i = 0; i < 3; i++) {
+        set_faults(bed, "{\"squeue\": \"down\", \"scontrol\": \"down\"}");
+        end_in_slurm(i + 1, "NODE_FAIL silent");
+        no_end(bed, i, 500);
+        if (i > 0) /* and by then it is too old for squeue */
+            run("sed -i 's/^{/{\"forgotten\": true, /' %s/job-%d.json", bed->fake, i + 1);
+        set_faults(bed, faults[i]);
+        wait_for(bed, i, EVIDENCE_NODE_LOST, &ev);
+    }
+    behave(bed, 3, "count ran\nsleep 60000\n");
+    set_faults(bed, "{}");
+    start(bed, 3);
+    until_it_ran(bed, 3);
+    end_in_slurm(4, "FAILED silent");
+    wait_for(bed, 3, EVIDENCE_EXITED, &ev);
+    assert_int_equal(ev.signal, 9);
+}
+
+static void a_job_that_is_forgotten_before_it_began(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    set_faults(bed, "{\"pending\": true}");
+    start(bed, 0);
+    wait_for(bed, 0, EVIDENCE_PENDING, &ev);
+    for (int i = 0; i < 500 && strcmp(ev.text, "Resources") != 0; i++) {
+        poll_job(bed, 0, &ev);
+        usleep(20000);
+    }
+    set_faults(bed, "{\"pending\": true, \"squeue\": \"empty\", \"scontrol\": \"forgot\"}");
+    wait_for(bed, 0, EVIDENCE_VANISHED, &ev);
+    set_faults(bed, "{}"); /* and there it is again */
+    usleep(1000000);
+    run("sh %s/script.sh", bed->attempt_dir[0]);
+    assert_int_equal(ran(bed, 0), 0);
+}
+
+static void a_waiting_job_is_cancelled_in_slurm(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    char path[192];
+    struct buf b;
+    set_faults(bed, "{\"pending\": true}");
+    start(bed, 0);
+    for (int i = 0; i < 500 && jobs_in_slurm(bed) == 0; i++) {
+        poll_job(bed, 0, &ev);
+        usleep(20000);
+    }
+    bed->launch->ops->ask(bed->launch, &bed->spec[0]);
+    for (int i = 0; i < 500 && !is_end(ev.kind); i++) {
+        poll_job(bed, 0, &ev);
+        usleep(20000);
+    }
+    assert_true(is_end(ev.kind));
+    assert_int_equal(ran(bed, 0), 0);
+    snprintf(path, sizeof path, "%s/job-1.json", bed->fake);
+    buf_init(&b, 1u << 16);
+    assert_int_equal(file_read(&b, path, NULL), ST_OK);
+    assert_non_null(strstr(buf_str(&b), "CANCELLED"));
+    buf_fini(&b);
+}
+
+/* SIGUSR2 is how Slurm announces that the time is over. */
+static void the_warning_of_the_wall_time(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    struct launcher_record r;
+    behave(bed, 0, "count ran\nsleep 60000\n");
+    start(bed, 0);
+    until_it_ran(bed, 0);
+    assert_int_equal(record_read_launcher(bed->attempt_dir[0], &r, NULL), ST_OK);
+    assert_int_equal(r.slurm_id, 1);
+    run("kill -USR2 %d", (int)r.pid);
+    wait_for(bed, 0, EVIDENCE_WALL_TIME, &ev);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(squeue_that_lists_nothing),
+        TEST(a_controller_that_is_away),
+        TEST(an_end_while_the_controller_is_away),
+        TEST(squeue_that_never_answers),
+        TEST(one_question_for_all),
+        TEST(an_answer_that_is_lost),
+        TEST(a_crash_before_the_id_is_known),
+        TEST(a_crash_before_it_was_submitted),
+        TEST(submitted_twice_it_runs_once),
+        TEST(a_controller_that_takes_nothing_now),
+        TEST(what_slurm_refuses_is_refused),
+        TEST(ends_that_slurm_names),
+        TEST(ends_without_a_record),
+        TEST(a_job_that_is_forgotten_before_it_began),
+        TEST(a_waiting_job_is_cancelled_in_slurm),
+        TEST(the_warning_of_the_wall_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
