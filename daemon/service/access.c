@@ -3,6 +3,7 @@
 #include "service/access.h"
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "daemon.h"
 #include "service/rate.h"
 
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define COMPLAIN_EVERY_MS 60000
 
 /* The permission table. Whose jobs: access_only_owner(). */
 static const bool allowed[ROLES][RIGHTS] = {
@@ -26,6 +29,8 @@ struct access {
     struct token token[STORE_TOKENS_MAX]; /* in force, perhaps expired */
     int n;
     struct rates callers, strangers;
+    unsigned refused;      /* since the last line about it in the log */
+    int64_t complained_ms; /* when that was */
 };
 
 bool access_allows(enum role role, enum right right)
@@ -123,6 +128,18 @@ static enum status too_often(const struct access *a, struct err *err)
                    a->callers.per_s);
 }
 
+/* A guesser is worth knowing of, but must not fill the log. */
+static void note_refusal(struct access *a, const struct rpc_arrival *arrival, int64_t mono_ms)
+{
+    a->refused++;
+    if (a->complained_ms && mono_ms - a->complained_ms < COMPLAIN_EVERY_MS)
+        return;
+    log_warn("refused %u %s without a valid token, the last from %s", a->refused,
+             a->refused == 1 ? "call" : "calls", arrival->peer);
+    a->complained_ms = mono_ms;
+    a->refused = 0;
+}
+
 /* Somebody without a token that is in force: what is open to all is theirs, at the pace of their address. */
 static enum status admit_stranger(struct access *a, const struct rpc_arrival *arrival,
                                   enum right right, int64_t mono_ms, struct err *err)
@@ -131,6 +148,7 @@ static enum status admit_stranger(struct access *a, const struct rpc_arrival *ar
         return too_often(a, err);
     if (access_allows(ROLE_NONE, right))
         return ST_OK;
+    note_refusal(a, arrival, mono_ms);
     if (arrival->bearer)
         return err_set(err, ST_DENIED,
                        "the token is unknown, revoked or expired; an operator makes a new one with "

@@ -136,6 +136,8 @@ class Tokens(Network):
             bearer = self.d.bearer()
             bearer.headers = [("authorization", value)]
             self.assertEqual(bearer.says(method, {})[0], grpc.StatusCode.UNAUTHENTICATED, value)
+        self.assertEqual(self.d.said().count("refused 1 call without a valid token, the last from ipv4:127.0.0.1"), 1)
+        self.assertEqual(self.d.said().count("refused"), 1)  # once a minute
 
     def test_bad_requests_for_tokens(self):
         add = lambda **fields: self.d.client.call("AddToken", **{**FIELDS["AddToken"], **fields})
