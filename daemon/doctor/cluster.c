@@ -15,24 +15,42 @@ static const char *slurm_command(const struct doctor *d, const char *name, char 
     return path;
 }
 
+/* Where munged listens, as Slurm is told ("AuthInfo = socket=/path"); "" = the usual place. */
+static void munge_socket(const struct doctor *d, char out[256])
+{
+    char path[1200];
+    const char *argv[] = {slurm_command(d, "scontrol", path), "show", "config", NULL};
+    struct buf said;
+    int code = 0;
+    *out = '\0';
+    buf_init(&said, 1u << 20);
+    if (capture(argv, COMMAND_MS, &said, &code, NULL) == ST_OK) {
+        const char *line = strstr(buf_str(&said), "AuthInfo"),
+                   *at = line ? strstr(line, "socket=") : NULL;
+        if (at && at < strchrnul(line, '\n'))
+            snprintf(out, 256, "%.*s", (int)strcspn(at + 7, ",; \n"), at + 7);
+    }
+    buf_fini(&said);
+}
+
 static void check_munge(struct doctor *d)
 {
-    const char *argv[] = {"munge", "-n", NULL};
-    char words[200];
+    char words[200], socket[256];
+    munge_socket(d, socket);
+    const char *usual[] = {"munge", "-n", NULL}, *other[] = {"munge", "-n", "-S", socket, NULL};
     struct buf said;
     struct err err;
     int code = 0;
     buf_init(&said, 1u << 20);
-    enum status st = capture(argv, COMMAND_MS, &said, &code, &err);
+    enum status st = capture(socket[0] ? other : usual, COMMAND_MS, &said, &code, &err);
     first_words(&said, words, sizeof words);
     if (st == ST_NOT_FOUND)
         doctor_say(d, "munge", CHECK_SKIPPED, "munge is not installed; Slurm may use another way");
     else if (st != ST_OK || code != 0)
-        check_remedy(
-            doctor_say(d, "munge", CHECK_FAULT, "munge makes no credential: %.200s",
-                       st == ST_OK ? words : err.text),
-            "start it (systemctl start munge); /etc/munge/munge.key must be the same on all "
-            "nodes, and clocks within 5 minutes");
+        check_remedy(doctor_say(d, "munge", CHECK_FAULT, "munge makes no credential: %.200s",
+                                st == ST_OK ? words : err.text),
+                     "start it (systemctl start munge); /etc/munge/munge.key must be the same on "
+                     "all nodes, and clocks within 5 minutes");
     else
         doctor_say(d, "munge", CHECK_OK, "munge makes credentials");
     buf_fini(&said);
@@ -89,6 +107,7 @@ static void check_pmix(struct doctor *d)
 static void check_compute_node(struct doctor *d)
 {
     char path[1200], words[200], mpi[] = "--mpi=none";
+    const char *home = home_to_find(d);
     const char *argv[] = {slurm_command(d, "srun", path),
                           "--immediate=10",
                           "-n1",
@@ -98,10 +117,10 @@ static void check_compute_node(struct doctor *d)
                           mpi,
                           d->options->worker,
                           "probe",
-                          "--home",
-                          d->options->home,
                           "--report",
                           d->options->listen,
+                          home ? "--home" : NULL,
+                          home,
                           NULL};
     struct buf said;
     struct probe p;
@@ -116,7 +135,7 @@ static void check_compute_node(struct doctor *d)
                                 st == ST_OK ? words : err.text),
                      "if the cluster is full, try again later; else by hand: srun -n1 %.150s probe",
                      d->options->worker);
-    else if (strcmp(p.home, "ok") != 0)
+    else if (home && strcmp(p.home, "ok") != 0)
         check_remedy(doctor_say(d, "compute node", CHECK_FAULT,
                                 "%.100s does not have the home %.150s: %.100s", p.host,
                                 d->options->home, p.home),

@@ -42,6 +42,8 @@ void check_remedy(struct check *c, const char *fmt, ...) BASE_PRINTF(2, 3);
 void examine_environment(struct doctor *d);
 void examine_folders(struct doctor *d);
 void examine_worker(struct doctor *d);
+/* The daemon's home, where it is laid out already; NULL before the daemon's first start: no node can have it then. */
+const char *home_to_find(const struct doctor *d);
 /* The judgements alone, so that tests can have any file system. magic: statfs's f_type. */
 void judge_disk(struct doctor *d, const char *path, uint64_t free_bytes, uint64_t free_files);
 void judge_store(struct doctor *d, const char *path, long magic);

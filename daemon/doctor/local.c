@@ -148,6 +148,13 @@ void judge_store(struct doctor *d, const char *path, long magic)
     doctor_say(d, "store", CHECK_OK, "the job store lies on a local file system");
 }
 
+const char *home_to_find(const struct doctor *d)
+{
+    char jobs[4200];
+    snprintf(jobs, sizeof jobs, "%s/jobs", d->options->home);
+    return file_exists(jobs) ? d->options->home : NULL;
+}
+
 void examine_folders(struct doctor *d)
 {
     const char *home = d->options->home, *listen = d->options->listen;

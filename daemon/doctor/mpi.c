@@ -126,7 +126,7 @@ static void judge_node(struct doctor *d, const struct config_node *node, const s
                                 "%.100s has espalier-worker %.60s, here is %s", host, p->version,
                                 ESPALIER_VERSION),
                      "install the same version on all nodes");
-    if (strcmp(p->home, "ok") != 0)
+    if (home_to_find(d) && strcmp(p->home, "ok") != 0)
         check_remedy(doctor_say(d, "node", CHECK_FAULT,
                                 "%.100s does not have the daemon's home %.150s: %.100s", host,
                                 d->options->home, p->home),
@@ -155,8 +155,9 @@ static bool check_node(struct doctor *d, const struct config_node *node)
     struct probe p;
     struct err err;
     int code = 0, n = agent_words(d, agent, sizeof agent, argv);
-    const char *more[] = {node->host, d->options->worker, "probe",
-                          "--home",   d->options->home,   NULL};
+    const char *home = home_to_find(d);
+    const char *more[] = {node->host, d->options->worker, "probe", home ? "--home" : NULL, home,
+                          NULL};
     memcpy(argv + n, more, sizeof more);
     buf_init(&said, 1u << 20);
     int64_t asked = clock_system()->wall_ms(clock_system());

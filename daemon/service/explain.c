@@ -259,8 +259,14 @@ static void explain_slurm(struct daemon *d, struct explanation *x)
 static void explain_starting(struct daemon *d, struct explanation *x)
 {
     char text[32];
-    snprintf(x->summary, sizeof x->summary, "attempt %d was started %s ago and has not reported",
-             x->job.attempt.number, span(text, daemon_now_ms(d) - x->job.attempt.started_ms));
+    const char *since = span(text, daemon_now_ms(d) - x->job.attempt.started_ms);
+    if (x->job.in_slurm && x->job.state == JOB_SUBMITTED)
+        snprintf(x->summary, sizeof x->summary, "attempt %d has been in Slurm's queue for %s",
+                 x->job.attempt.number, since);
+    else
+        snprintf(x->summary, sizeof x->summary,
+                 "attempt %d was started %s ago and has not reported", x->job.attempt.number,
+                 since);
     if (x->job.in_slurm)
         explain_slurm(d, x);
     else

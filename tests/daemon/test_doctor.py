@@ -31,6 +31,8 @@ class Bed(unittest.TestCase):
         self.env["PATH"] = self.bin + ":/usr/bin:/bin"
         self.env["ASAN_OPTIONS"] = "detect_leaks=0"
         self.script("sbatch", "exit 127")  # no Slurm of this machine
+        os.makedirs(self.path("home/jobs"), 0o700)  # as the daemon leaves it
+        os.chmod(self.path("home"), 0o700)
         # A worker and an mpirun that are well, and quick.
         self.worker = self.script("worker", "case $1 in --version) echo espalier-worker %s;; *) %s; esac"
                                   % (VERSION, probe()))
@@ -82,7 +84,7 @@ class Host(Bed):
         self.found(self.examine(), "temp folder", "FAULT", "nowhere", "mkdir -p")
 
     def test_folders_that_others_may_enter(self):
-        os.mkdir(self.path("home"), 0o755)
+        os.chmod(self.path("home"), 0o755)
         os.mkdir(self.path("s"), 0o755)
         os.chmod(self.path("s"), 0o711)
         checks = self.examine()
@@ -91,13 +93,11 @@ class Host(Bed):
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root to give a folder away")
     def test_a_folder_of_somebody_else(self):
-        os.mkdir(self.path("home"), 0o700)
         os.chown(self.path("home"), 12345, -1)
         self.found(self.examine(), "home", "FAULT", "belongs to account 12345", "chown")
 
     def test_a_full_disk(self):
         home = self.path("home")
-        os.mkdir(home, 0o700)
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "none", home], capture_output=True).returncode:
             self.skipTest("cannot mount a small file system here")
         try:
@@ -205,6 +205,10 @@ class Slurm(Bed):
     def test_munge_is_down(self):
         self.found(self.cluster(munge="echo munge: Error: Failed to access socket >&2; exit 6"), "munge", "FAULT",
                    "Failed to access socket", "systemctl start munge")
+
+    def test_munge_listens_where_slurm_says(self):
+        ctl = 'case $1 in ping) echo "Slurmctld(primary) at head is UP";; *) echo "AuthInfo = socket=/other/munge,ttl=5";; esac'
+        self.found(self.cluster(scontrol=ctl, munge='test "$3" = /other/munge && echo MUNGE:x'), "munge", "OK", "")
 
     def test_the_controller_is_down(self):
         self.found(self.cluster(scontrol="echo 'Slurmctld(primary) at head is DOWN'; exit 1"), "slurmctld", "FAULT",
