@@ -100,26 +100,25 @@ def harm(bed, victim, how):
     return True
 
 
-def submit(bed, jobs):
-    """A job is always under way: the harms never run out of victims."""
-    live = [j for j in jobs if bed.show(j)["state"] != "COMPLETED"]
+def keep_busy(bed, jobs, live):
+    """Some jobs are always under way: the harms never run out of victims."""
+    live[:] = [j for j in live if bed.show(j)["state"] != "COMPLETED"]
     while len(live) < options.jobs:
         live.append(bed.submit())
         jobs.append(live[-1])
 
 
 def torture(bed):
-    jobs, done, witness = [], collections.Counter(), Witness(bed)
+    jobs, live, done, witness = [], [], collections.Counter(), Witness(bed)
     watchman = Watchman(bed)
     watchman.start()
     while sum(done.values()) < options.harms:
-        submit(bed, jobs)
+        keep_busy(bed, jobs, live)
         victim, how = rng.choice(VICTIMS), rng.choice(HOW)
         time.sleep(rng.uniform(0.05, 1.2))
         if harm(bed, victim, how):
             done[victim, how] += 1
-        for job in jobs[-options.jobs:]:
-            witness.look(job)
+        witness.look(rng.choice(live))
     for job in jobs:
         bed.wait(job, "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
         witness.look(job)
