@@ -262,7 +262,7 @@ static int run_show(struct cli *cli, const struct args *args)
     int code = args_flag(args, "file")     ? print_file(cli, reply->job)
                : args_flag(args, "script") ? print_script(cli, reply->job)
                : cli->json                 ? cli_print_json(cli, message_json(&reply->job->base))
-                                       : print_job(cli, reply->job);
+                                           : print_job(cli, reply->job);
     reply_free(reply);
     return code;
 }
