@@ -8,6 +8,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import ingest_rows  # noqa: E402
 import job_rows  # noqa: E402
 import machine  # noqa: E402
 import step_rows  # noqa: E402
@@ -25,6 +26,7 @@ BENCHES = (
     ("submit_durable", ("submit_durable_p50", "submit_durable_p99"), wire_rows.submit_durable),
     ("store_100k", ("get_100k", "get_100k_p99", "list_100k", "list_100k_p99", "restart_100k", "memory_100k"),
      store_rows.store_100k),
+    ("ingest", ("ingest_offered",), ingest_rows.ingest),
     ("data_images_per_s", (), job_rows.data_images_per_s),
 )
 

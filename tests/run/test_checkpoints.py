@@ -1,0 +1,50 @@
+"""Resuming on another number of ranks works and is said; last-k, best-k and the quota hold while a job runs."""
+import json
+import struct
+
+from job import Case, kill_at, run
+
+ONLY = [(f"phases.{s}.steps", 0) for s in ("warmup", "pretrain", "control", "search", "finetune")] + [("phases.task.steps", 40)]
+
+
+def names(folder):
+    return sorted(p.name for p in (folder / "checkpoints").glob("step-*.safetensors"))
+
+
+def state(folder, name):
+    raw = (folder / "checkpoints" / name).read_bytes()
+    n, = struct.unpack("<Q", raw[:8])
+    return json.loads(json.loads(raw[8:8 + n])["__metadata__"]["espalier.state"])
+
+
+case = Case()
+try:
+    # 2 ranks, killed; 1 rank goes on, then 2 again.
+    job = case.job("ranks", 2, ONLY)
+    assert kill_at(job, "task 10/40", 2)
+    whole = state(job, names(job)[-1])
+    assert whole["ranks"] == 2
+    assert kill_at(job, "task 20/40", 1)
+    assert state(job, names(job)[-1])["ranks"] == 1
+    log = run(job, 2)
+    assert "resumed with 2 ranks from a checkpoint of 1: the global batch is the same" in log, log
+    assert "resumed from checkpoints/step-" in log
+    result = json.loads((job / "result.json").read_text())
+    assert result["job"]["weight_steps"] == 40 and result["job"]["ranks"] == 2, result["job"]
+
+    # The two newest and the best two of the stage, by the moving average of the loss.
+    job = case.job("best", 1, ONLY + [("checkpoint.best", 2), ("train.checkpoint_every", 2), ("train.log_every", 2)])
+    assert kill_at(job, "task 32/40", 1)
+    left = names(job)
+    ema = {n: state(job, n).get("loss_ema") for n in left}
+    assert 2 <= len(left) <= 4, left
+    assert all(e is not None for e in ema.values()), ema
+
+    # A quota of about one file leaves the newest alone.
+    mib = (job / "checkpoints" / left[-1]).stat().st_size / 2 ** 20
+    job = case.job("quota", 1, ONLY + [("train.checkpoint_keep", 9), ("checkpoint.quota_mib", max(1, int(mib)))])
+    assert kill_at(job, "task 30/40", 1)
+    assert len(names(job)) == 1, names(job)
+    run(job, 1)
+finally:
+    case.close()
