@@ -38,6 +38,7 @@ static void view_init(struct view *v, const struct daemon *d, const struct activ
                                    .gpus_per_rank = job->gpus_per_rank,
                                    .nodes = &d->nodes,
                                    .placement = a->placement,
+                                   .priority = job->priority,
                                    .in_slurm = job->in_slurm,
                                    .reported = job->attempt.reported};
 }

@@ -26,7 +26,8 @@ struct launch_spec {
     const char *attempt_dir; /* DIR/attempts/N; exists */
     const char *name;        /* the job's name: the fake's script */
     int ranks, threads, gpus_per_rank;
-    const struct nodes *nodes;         /* job/place.h; NULL: this host alone */
+    int priority;              /* ours, 0 to 100; may change while the attempt waits in a cluster */
+    const struct nodes *nodes; /* job/place.h; NULL: this host alone */
     const struct placement *placement; /* which rank is on which of them; NULL: all on this host */
     bool in_slurm;       /* its launcher is Slurm; kept with the job, the same for all attempts */
     const char *request; /* for start() in Slurm: the text of slurm_request_print(); else NULL */

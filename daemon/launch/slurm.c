@@ -119,6 +119,8 @@ static void pump(struct launch_slurm *s, struct tracked *t)
         slurm_submit_done(s, t, c);
     else if (t->task == TASK_SCANCEL)
         cancel_done(s, t, c);
+    else if (t->task == TASK_RENICE)
+        slurm_renice_done(s, t, c);
     else
         slurm_detail_done(s, t, c);
     command_destroy(c);
@@ -138,6 +140,8 @@ static void step(struct launch_slurm *s, struct tracked *t)
         slurm_over_step(s, t);
     else if (t->missing)
         slurm_missing_step(s, t);
+    else
+        slurm_renice_step(s, t);
 }
 
 static void slurm_tick(struct launch *l)
@@ -206,6 +210,7 @@ static enum status slurm_start(struct launch *l, const struct launch_spec *spec,
     if (!kept)
         return err_set(err, ST_NOMEM, "out of memory for a request to Slurm");
     *kept = request;
+    t->priority = spec->priority;
     t->request = kept;
     return ST_OK;
 }
@@ -242,6 +247,7 @@ static void slurm_poll(struct launch *l, const struct launch_spec *spec, struct 
     if (!t)
         return;
     t->polled_ms = s->now_ms;
+    t->priority = spec->priority;
     if (t->end.kind == EVIDENCE_UNKNOWN)
         slurm_look_in_folder(s, t);
     if (t->end.kind != EVIDENCE_UNKNOWN)

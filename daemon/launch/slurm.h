@@ -28,7 +28,7 @@ enum slurm_phase {
     PHASE_SUBMITTED,  /* it has an id */
 };
 
-enum slurm_task { TASK_SBATCH, TASK_SCANCEL, TASK_SHOW, TASK_SACCT, TASK_JOBCOMP };
+enum slurm_task { TASK_SBATCH, TASK_SCANCEL, TASK_RENICE, TASK_SHOW, TASK_SACCT, TASK_JOBCOMP };
 enum slurm_cancel { CANCEL_NONE, CANCEL_SIGNAL, CANCEL_JOB };
 
 struct tracked {
@@ -45,6 +45,8 @@ struct tracked {
 
     enum slurm_cancel cancel, cancelling; /* wanted; what scancel is at */
     int64_t killed_ms;                    /* when scancel last took the whole job; 0 = never */
+
+    int priority, renicing; /* ours, as wanted now; what scontrol is at */
 
     int64_t polled_ms;   /* nobody asks for it any more: it is dropped */
     int64_t folder_ms;   /* next look at its folder */
@@ -117,6 +119,12 @@ void slurm_look_in_folder(struct launch_slurm *s, struct tracked *t);
 void slurm_over_step(struct launch_slurm *s, struct tracked *t);
 /* squeue does not hold it. */
 void slurm_missing_step(struct launch_slurm *s, struct tracked *t);
+
+/* ---- slurm_priority.c ------------------------------------------------------------------------ */
+
+/* A job that waits gets the priority that it has here by now. */
+void slurm_renice_step(struct launch_slurm *s, struct tracked *t);
+void slurm_renice_done(struct launch_slurm *s, struct tracked *t, const struct command *c);
 
 /* ---- slurm.c --------------------------------------------------------------------------------- */
 

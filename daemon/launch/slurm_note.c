@@ -30,6 +30,7 @@ enum status slurm_note_write(const char *attempt_dir, const struct slurm_note *n
     struct json_object *obj = json_object_new_object();
     json_object_object_add(obj, "id", json_object_new_int64(r->id));
     json_object_object_add(obj, "submitted_ms", json_object_new_int64(note->submitted_ms));
+    json_object_object_add(obj, "priority", json_object_new_int(note->priority));
     add_text(obj, "name", r->name);
     add_text(obj, "state", r->word);
     add_text(obj, "reason", r->reason);
@@ -57,6 +58,7 @@ enum status slurm_note_read(const char *attempt_dir, struct slurm_note *ret_note
     struct slurm_note n = {.row = {.exit_code = -1, .signal = -1}};
     n.row.id = json_get_int(obj, "id", 0);
     n.submitted_ms = json_get_int(obj, "submitted_ms", 0);
+    n.priority = (int)json_get_int(obj, "priority", 0);
     GET_TEXT(n.row.name, "name");
     GET_TEXT(n.row.word, "state");
     GET_TEXT(n.row.reason, "reason");

@@ -14,6 +14,7 @@
 struct slurm_note {
     struct slurm_row row; /* id 0 = not known */
     int64_t submitted_ms; /* 0 = never */
+    int priority;         /* of ours, which Slurm's job has by --nice */
 };
 
 enum status slurm_note_write(const char *attempt_dir, const struct slurm_note *note,

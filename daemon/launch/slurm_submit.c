@@ -112,6 +112,7 @@ static void submit(struct launch_slurm *s, struct tracked *t)
     struct err err;
     snprintf(path, sizeof path, "%s/script.sh", t->attempt_dir);
     slurm_job_name(s, t->job_id, t->attempt, t->note.row.name);
+    t->note.priority = t->request->priority = t->priority;
     t->note.submitted_ms = clock_system()->wall_ms(clock_system());
     enum status st = write_script(s, t, path, &err);
     if (st == ST_OK)

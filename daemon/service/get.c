@@ -182,9 +182,9 @@ static enum status fill_rest(struct daemon *d, struct wire_job *w, struct err *e
     w->job.progress = w->progress.progress;
     TRY(store_artifacts(d->store, id, add_artifact, w, err));
     TRY(store_phases(d->store, id, add_phase, w, err));
-    TRY(load_places(d, w, err));
     w->job.retries = (uint32_t)job_retries(d, &w->from);
     TRY(store_attempts(d->store, id, w->from.attempt.number - ATTEMPTS_SHOWN, add_attempt, w, err));
+    TRY(load_places(d, w, err));
     w->job.slurm = wire_slurm_load(d, &w->from, &w->slurm);
     TRY(store_submission_load(d->store, id, &w->file, NULL, &w->overrides, err));
     w->job.job_file = (ProtobufCBinaryData){w->file.len, (uint8_t *)w->file.data};

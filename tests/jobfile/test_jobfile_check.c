@@ -194,6 +194,26 @@ static void searches_have_a_schedule(void **state)
     jobfile_destroy(job);
 }
 
+static void what_slurm_is_told(void **state)
+{
+    (void)state;
+    static const struct jobtest_case cases[] = {
+        {NULL, "slurm.options: --licenses=a:1 --output=x\n", "slurm.options",
+         "--output is set by espalier itself and cannot be changed", 8, 16, false, 1},
+        {NULL, "slurm.options: --time=9\n", "slurm.options", "set from slurm.time_minutes", 8, 16,
+         false, 1},
+        {NULL, "slurm.partition: a b\n", "slurm.partition", "'a b' has a blank", 8, 18, false, 1},
+        {NULL, "slurm.account: \"$(id)\"\n", "slurm.account", "Slurm knows no such name", 8, 16,
+         false, 1},
+        {NULL, "slurm.nodes: 2\n", "slurm.nodes", "2 nodes for 1 rank;", 8, 14, false, 1},
+        {NULL, "slurm.time_minutes: 1\n", "slurm.warn_seconds", "nothing would be computed", -1, 0,
+         false, 1},
+        {NULL, "resources.launcher: mpirun\nslurm.qos: high\n", "slurm.qos", "has no effect", 9, 12,
+         true, 0},
+    };
+    RUN(cases);
+}
+
 static void results_can_be_had(void **state)
 {
     (void)state;
@@ -219,6 +239,7 @@ int main(void)
         cmocka_unit_test(targets_must_be_reachable),
         cmocka_unit_test(the_named_target_is_accepted),
         cmocka_unit_test(searches_have_a_schedule),
+        cmocka_unit_test(what_slurm_is_told),
         cmocka_unit_test(results_can_be_had),
     };
     return cmocka_run_group_tests(tests, jobtest_setup, jobtest_teardown);

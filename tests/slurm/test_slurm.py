@@ -192,6 +192,13 @@ class SlurmTest(unittest.TestCase):
             time.sleep(0.1)
         self.assertEqual(self.slurm_of(waiting)["state"], "PENDING")
         self.assertEqual(self.job(waiting)["state"], "SUBMITTED")
+        self.cli("update", waiting, "--priority", "90")
+        for _ in range(100):
+            shown = self.c.slurm("scontrol", "show", "job", self.slurm_of(waiting)["id"])
+            if "Nice=100 " in shown:
+                break
+            time.sleep(0.1)
+        self.assertIn("Nice=100 ", shown)
         self.cli("cancel", waiting)
         self.wait(waiting, "CANCELLED", seconds=20)
         self.cli("cancel", id)

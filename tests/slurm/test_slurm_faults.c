@@ -38,6 +38,7 @@ static void restart(struct bed *bed)
                                   .worker = TRIVIAL_WORKER,
                                   .launcher = ESPALIER_LAUNCHER,
                                   .start = SLURM_START_MPIRUN,
+                                  .nice_step = 7,
                                   .poll_ms = 200,
                                   .poll_most_ms = 400,
                                   .command_ms = 3000};
@@ -472,6 +473,32 @@ static void a_waiting_job_is_cancelled_in_slurm(void **state)
     buf_fini(&b);
 }
 
+static void a_waiting_job_gets_its_new_priority(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    char path[192];
+    struct buf b;
+    set_faults(bed, "{\"pending\": true}");
+    bed->spec[0].priority = 50;
+    start(bed, 0);
+    for (int i = 0; i < 500 && jobs_in_slurm(bed) == 0; i++) {
+        poll_job(bed, 0, &ev);
+        usleep(20000);
+    }
+    bed->spec[0].priority = 90;
+    snprintf(path, sizeof path, "%s/job-1.json", bed->fake);
+    bool changed = false;
+    for (int i = 0; i < 500 && !changed; i++) {
+        poll_job(bed, 0, &ev);
+        buf_init(&b, 1u << 16);
+        changed = file_read(&b, path, NULL) == ST_OK && strstr(buf_str(&b), "\"nice\": 70");
+        buf_fini(&b);
+        usleep(20000);
+    }
+    assert_true(changed);
+}
+
 /* SIGUSR2 is how Slurm announces that the time is over. */
 static void the_warning_of_the_wall_time(void **state)
 {
@@ -507,6 +534,7 @@ int main(void)
         TEST(ends_without_a_record),
         TEST(a_job_that_is_forgotten_before_it_began),
         TEST(a_waiting_job_is_cancelled_in_slurm),
+        TEST(a_waiting_job_gets_its_new_priority),
         TEST(the_warning_of_the_wall_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

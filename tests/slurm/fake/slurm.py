@@ -176,6 +176,9 @@ def scontrol(argv):
     fault = faults().get("scontrol")
     if fault == "down":
         down("slurm_load_jobs")
+    if argv[0] == "update":
+        update(int(argv[1].split("=")[1]), lambda j: j.update(nice=int(argv[2].split("=")[1])))
+        return
     job = load(argv[-1])
     if fault == "forgot" or not job or job.get("forgotten"):
         fail("slurm_load_jobs error: Invalid job id specified")
