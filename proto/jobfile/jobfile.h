@@ -31,7 +31,7 @@ struct jobfile {
 
 /* Order of the lists in schema.def; a static test compares them. */
 enum on_stall { STALL_TELL, STALL_RESTART };
-enum model_size { SIZE_TINY, SIZE_SMALL };
+enum model_size { SIZE_TINY, SIZE_SMALL, SIZE_LARGE };
 enum lr_schedule { SCHEDULE_CONSTANT, SCHEDULE_DROP, SCHEDULE_COSINE };
 enum phase_data { DATA_PRETRAIN, DATA_TASK, DATA_BOTH };
 enum method_mask { MASK_SOFT, MASK_HARD };
@@ -42,6 +42,7 @@ enum evaluate_weights { WEIGHTS_RAW, WEIGHTS_EMA };
 enum export_dtype { EXPORT_F32, EXPORT_F16 };
 enum resources_launcher { LAUNCHER_AUTO, LAUNCHER_MPIRUN, LAUNCHER_SLURM };
 enum train_wire { WIRE_F32, WIRE_BF16 };
+enum train_recompute { RECOMPUTE_NONE, RECOMPUTE_BLOCK };
 
 struct jobfile_override {
     const char *key, *value;
@@ -92,7 +93,8 @@ struct job_plan {
     struct model_count dense;
     int64_t params_target, params_smallest;
     int64_t steps;        /* of all phases */
-    int64_t memory_bytes; /* a rank, estimate */
+    int64_t step_bytes;   /* a rank: activations and gradients between layers, estimate */
+    int64_t memory_bytes; /* a rank, estimate; step_bytes is in it */
     int n_notes;
     char notes[8][160];
 };

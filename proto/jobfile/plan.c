@@ -1,6 +1,7 @@
 /* plan.c - what a job will do, from the file alone: the model's numbers, its counts, memory, notes.
  */
 #include "jobfile/parse.h"
+#include "jobfile/plan_memory.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -25,6 +26,11 @@ static const struct model_shape sizes[] = {
                     .fusion_width = 256, .fusion_heads = 8, .fusion_ffn = 1024,
                     .encoder_layers = 3, .decoder_layers = 3,
                     .queries = 16, .slots = 64, .max_tokens = 64, .contrast = 64},
+    [SIZE_LARGE] = {.image = 384, .patch = 16, .width = 768, .heads = 12, .ffn = 3072,
+                    .vision_layers = 12, .text_layers = 12,
+                    .fusion_width = 256, .fusion_heads = 8, .fusion_ffn = 2048,
+                    .encoder_layers = 6, .decoder_layers = 6,
+                    .queries = 100, .slots = 256, .max_tokens = 255, .contrast = 64},
 };
 
 /* Which key sets which number. */
@@ -115,37 +121,29 @@ enum status plan_frame(const struct jobfile *job, struct model_shape *ret_shape,
 
 /* ---- plan ------------------------------------------------------------------------------------ */
 
-/* Floats that one transformer layer keeps for its backward pass, one sample of T tokens: about 14
- * rows of width C (norms, q, k, v, context, residuals), two of width F, and the attention
- * probabilities twice. */
-static double layer_floats(double T, double C, double F, double H)
+#define PROGRAM_BYTES ((int64_t)80 << 20) /* code, libraries, what is not counted below */
+
+static bool uses_dense(const struct jobfile *job)
 {
-    return T * (14 * C + 2 * F) + 2 * H * T * T;
+    return job->pretrain_dense > 0 || job->task_dense > 0 || job->control_dense > 0 ||
+           job->search_dense > 0 || job->finetune_dense > 0;
 }
 
-static int64_t memory_estimate(const struct jobfile *job, const struct model_shape *s,
-                               const struct model_count *count)
+static int64_t step_estimate(const struct jobfile *job, const struct model_shape *s)
 {
-    double side = (double)s->image / (double)s->patch, N = side * side;
-    double L = (double)s->max_tokens;
-    double C = (double)s->width, F = (double)s->ffn, H = (double)s->heads;
-    double d = (double)s->fusion_width, f = (double)s->fusion_ffn, h = (double)s->fusion_heads;
-    double Q = (double)s->queries;
-    double sample = 3 * (double)(s->image * s->image) * (s->stem == STEM_CONV ? 8 : 1) +
-                    (double)s->vision_layers * layer_floats(N, C, F, H) +
-                    (double)s->text_layers * layer_floats(L, C, F, H) +
-                    (double)s->encoder_layers * layer_floats(N + L, d, f, h) +
-                    (double)s->decoder_layers * (2 * layer_floats(Q, d, f, h) + h * Q * (N + L));
     int64_t micro =
         job->train_micro_batch ? job->train_micro_batch : job->train_batch / job->resources_ranks;
-    /* Weights, gradients, two moments, EMA; a search also holds mixed matrices and their gradients.
-     */
-    double copies = 4 + (job->train_ema > 0);
-    double floats = copies * (double)count->whole + sample * (double)micro;
+    return plan_step_bytes(s, micro, uses_dense(job), job->train_recompute == RECOMPUTE_BLOCK);
+}
+
+/* Weights, gradients, two moments, EMA; a search also holds mixed matrices and their gradients. */
+static int64_t memory_estimate(const struct jobfile *job, const struct model_count *count,
+                               int64_t step_bytes)
+{
+    int64_t copies = 4 + (job->train_ema > 0), floats = copies * count->whole;
     if (job->search_steps > 0)
-        floats += 2 * (double)count->backbone_matrices;
-    double program = 64.0 * (1 << 20);
-    return (int64_t)(program + 4 * floats);
+        floats += 2 * count->backbone_matrices;
+    return PROGRAM_BYTES + 4 * floats + step_bytes;
 }
 
 static void note(struct job_plan *plan, const char *fmt, ...) BASE_PRINTF(2, 3);
@@ -216,7 +214,8 @@ enum status jobfile_plan(const struct jobfile *job, struct job_plan *ret_plan, s
         search ? (int64_t)(job->method_target * (double)plan.dense.whole) : plan.dense.whole;
     plan.steps = job->warmup_steps + job->pretrain_steps + job->task_steps + job->control_steps +
                  job->search_steps + job->finetune_steps;
-    plan.memory_bytes = memory_estimate(job, &shape, &plan.dense);
+    plan.step_bytes = step_estimate(job, &shape);
+    plan.memory_bytes = memory_estimate(job, &plan.dense, plan.step_bytes);
     if (shape.vocabulary == VOCABULARY_SPECIALS)
         note(&plan, "the vocabulary could not be read here; its embeddings are not counted");
     note_batch(&plan, job);

@@ -18,8 +18,9 @@ from rows import table  # noqa: E402
 
 # name, the rows it gives beside one of its own name, function
 BENCHES = (
-    ("step_small_f32", ("memory_small_f32", "memory_small_above_weights_f32"), step_rows.step_small),
-    ("step_tiny_f32", ("memory_tiny_f32", "memory_tiny_above_weights_f32"), step_rows.step_tiny),
+    ("step_small_f32", step_rows.beside("small"), step_rows.step_small),
+    ("step_large_f32", step_rows.beside("large"), step_rows.step_large),
+    ("step_tiny_f32", step_rows.beside("tiny"), step_rows.step_tiny),
     ("search_overhead", ("search_active", "search_pull"), job_rows.search_overhead),
     ("ranks_2x1", ("ranks_2x1_small",), job_rows.ranks_2x1),
     ("rpc_echo", ("rpc_echo_p50", "rpc_echo_p99", "rpc_echo_8", "rpc_echo_8_p50", "rpc_echo_8_p99"), wire_rows.rpc_echo),

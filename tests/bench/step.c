@@ -1,7 +1,7 @@
 /* step.c - times training steps of a named model on a synthetic batch.
  *
- *     bench_step --size tiny|small|micro [--batch N] [--threads N] [--image PX] [--steps N]
- *                [--backend NAME] [--dropout P] [--save DIR]
+ *     bench_step --size tiny|small|large|micro [--batch N] [--threads N] [--image PX] [--steps N]
+ *                [--backend NAME] [--dropout P] [--recompute] [--save DIR]
  *
  * A step is forward, matching, losses, backward, clipping and AdamW. Prints one JSON object: the
  * milliseconds of every step and of its parts, the first step's loss, the arena and the process'
@@ -24,13 +24,14 @@
 #include <time.h>
 
 enum { STEPS_MAX = 1000, WARM = 2, BOXES = 3, TOKENS = 24 };
-enum { FORWARD, BACKWARD, OPTIMISER, WHOLE, CPU, PARTS };
+enum { FORWARD, BACKWARD, OPTIMISER, WHOLE, CPU, PRODUCTS, PARTS };
 
 struct options {
     const char *size, *backend, *save;
     int64_t batch, image;
     int threads, steps;
     double dropout;
+    bool recompute;
 };
 
 struct run {
@@ -41,15 +42,17 @@ struct run {
     struct adamw *opt;
     struct ctx *cx;
     struct batch batch;
-    double loss; /* of the first step */
+    double loss;       /* of the first step */
+    double operations; /* of matrix products in the last step */
     double ms[PARTS][STEPS_MAX];
 };
 
 static int usage(const char *name)
 {
     fprintf(stderr,
-            "usage: %s --size tiny|small|micro [--batch N] [--threads N] [--image PX] [--steps N]\n"
-            "       [--backend NAME] [--dropout P] [--save DIR]\n",
+            "usage: %s --size tiny|small|large|micro [--batch N] [--threads N] [--image PX] "
+            "[--steps N]\n"
+            "       [--backend NAME] [--dropout P] [--recompute] [--save DIR]\n",
             name);
     return 2;
 }
@@ -57,15 +60,11 @@ static int usage(const char *name)
 static bool parse(struct options *o, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"size", required_argument, NULL, 's'},
-        {"batch", required_argument, NULL, 'b'},
-        {"threads", required_argument, NULL, 't'},
-        {"image", required_argument, NULL, 'i'},
-        {"steps", required_argument, NULL, 'n'},
-        {"backend", required_argument, NULL, 'k'},
-        {"dropout", required_argument, NULL, 'd'},
-        {"save", required_argument, NULL, 'o'},
-        {0},
+        {"size", required_argument, NULL, 's'},    {"batch", required_argument, NULL, 'b'},
+        {"threads", required_argument, NULL, 't'}, {"image", required_argument, NULL, 'i'},
+        {"steps", required_argument, NULL, 'n'},   {"backend", required_argument, NULL, 'k'},
+        {"dropout", required_argument, NULL, 'd'}, {"recompute", no_argument, NULL, 'r'},
+        {"save", required_argument, NULL, 'o'},    {0},
     };
     *o = (struct options){.size = "tiny", .backend = "cpu", .batch = 8, .threads = 1, .steps = 10};
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
@@ -83,6 +82,8 @@ static bool parse(struct options *o, int argc, char **argv)
             o->backend = optarg;
         else if (c == 'd')
             o->dropout = strtod(optarg, NULL);
+        else if (c == 'r')
+            o->recompute = true;
         else if (c == 'o')
             o->save = optarg;
         else
@@ -152,12 +153,16 @@ static enum status step(struct run *r, int i, struct err *err)
 {
     struct model_losses losses;
     struct params *p = model_params(r->model);
-    struct ctx_config cfg = {
-        .train = true, .record = true, .seed = 1, .step = (uint64_t)(i + WARM)};
+    struct ctx_config cfg = {.train = true,
+                             .record = true,
+                             .recompute = r->o.recompute,
+                             .seed = 1,
+                             .step = (uint64_t)(i + WARM)};
     struct adamw_config adamw = adamw_defaults;
     adamw.lr[PARAM_VISION] = adamw.lr[PARAM_TEXT] = adamw.lr[PARAM_REST] = 1e-4;
     adamw.weight_decay = 1e-4;
-    double at[4], cpu = cpu_ms();
+    double at[4], cpu = cpu_ms(), operations, before, after;
+    backend_products(&operations, &before);
     at[0] = (double)clock_mono_ns() / 1e6;
     params_zero_grads(p);
     ctx_begin(r->cx, &cfg);
@@ -176,6 +181,9 @@ static enum status step(struct run *r, int i, struct err *err)
         r->ms[k][i] = at[k + 1] - at[k];
     r->ms[WHOLE][i] = at[3] - at[0];
     r->ms[CPU][i] = cpu_ms() - cpu;
+    backend_products(&r->operations, &after);
+    r->operations -= operations;
+    r->ms[PRODUCTS][i] = 1e3 * (after - before);
     return ST_OK;
 }
 
@@ -189,18 +197,20 @@ static void print_list(const char *name, const double *ms, int n)
 
 static void report(struct run *r)
 {
-    static const char *const names[] = {"forward_ms", "backward_ms", "optimiser_ms", "step_ms",
-                                        "cpu_ms"};
+    static const char *const names[] = {"forward_ms", "backward_ms", "optimiser_ms",
+                                        "step_ms",    "cpu_ms",      "products_ms"};
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
     printf("{\"program\":\"espalier\",\"size\":\"%s\",\"batch\":%lld,\"threads\":%d,", r->o.size,
            (long long)r->o.batch, r->o.threads);
     for (int k = 0; k < PARTS; k++)
         print_list(names[k], r->ms[k], r->o.steps);
-    printf("\"loss\":%.7g,\"params\":%lld,\"arena_bytes\":%zu,\"peak_rss_bytes\":%lld,"
-           "\"library\":\"%s\"}\n",
-           r->loss, (long long)params_size(model_params(r->model)), ctx_arena_peak(r->cx),
-           (long long)use.ru_maxrss * 1024, backend_describe(ctx_backend(r->cx)));
+    printf(
+        "\"loss\":%.7g,\"gflop\":%.2f,\"params\":%lld,\"arena_bytes\":%zu,\"peak_rss_bytes\":%lld,"
+        "\"library\":\"%s\"}\n",
+        r->loss, 1e-9 * r->operations, (long long)params_size(model_params(r->model)),
+        ctx_arena_peak(r->cx), (long long)use.ru_maxrss * 1024,
+        backend_describe(ctx_backend(r->cx)));
 }
 
 int main(int argc, char **argv)

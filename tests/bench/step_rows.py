@@ -10,6 +10,12 @@ PEER = os.path.join(machine.HERE, "torch_step.py")
 SAME_LOSS = 1e-3  # relative; equal weights and batch, other order of sums
 
 
+def beside(size):
+    """Names of the rows that a step gives beside its time."""
+    return tuple(name % size for name in ("memory_%s_f32", "memory_%s_above_weights_f32", "gemm_share_%s", "nongemm_%s",
+                                          "gemm_rate_%s"))
+
+
 def run(argv):
     return json.loads(machine.output(argv).splitlines()[-1])
 
@@ -63,12 +69,25 @@ def step_rows(o, size, batch, threads, steps):
                 span(steps_of(ours)), parts_ms=parts, loss=[ours[0]["loss"], peer[0]["loss"]], **common),
             row("memory_%s_f32" % size, peak[0], "MiB", "lower", peak[1], "PyTorch, whole process", **common),
             row("memory_%s_above_weights_f32" % size, peak[0] - weights, "MiB", "lower", peak[1] - weights,
-                "PyTorch, above 16 bytes a parameter", **common)]
+                "PyTorch, above 16 bytes a parameter", **common)] + product_rows(size, ours, threads)
+
+
+def product_rows(size, ours, threads):
+    """How much of the step's thread time was matrix products, and how fast they ran."""
+    products, whole = median(steps_of(ours, "products_ms")), threads * median(steps_of(ours))
+    return [row("gemm_share_%s" % size, 100 * products / whole, "%", "higher", 80, "at least 80 % of the step"),
+            row("nongemm_%s" % size, 100 - 100 * products / whole, "%", "lower", 20, "at most 20 % of the step"),
+            row("gemm_rate_%s" % size, median([r["gflop"] for r in ours]) / products * 1e3, "GFLOP/s a thread", "higher")]
 
 
 def step_small(o):
     """One step of `small`: 224 px, batch 8, 2 threads; beside it the peak memory."""
     return step_rows(o, "small", 8, 2, 5)
+
+
+def step_large(o):
+    """The same of `large` (DeiT-B, RoBERTa-base, 6 + 6): 384 px, one picture, 2 threads."""
+    return step_rows(o, "large", 1, 2, 3)
 
 
 def step_tiny(o):

@@ -84,7 +84,7 @@ def describe():
 
 def arguments():
     p = argparse.ArgumentParser()
-    p.add_argument("--size", choices=("tiny", "small"), default="tiny")
+    p.add_argument("--size", choices=("tiny", "small", "large"), default="tiny")
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--image", type=int, default=0)
@@ -96,7 +96,8 @@ def arguments():
 
 
 def make_model(o):
-    cfg = dict(tm.TINY if o.size == "tiny" else tm.SMALL, dropout=o.dropout, vocab=64 if o.size == "tiny" else 1000)
+    sizes = dict(tiny=tm.TINY, small=tm.SMALL, large=tm.LARGE)
+    cfg = dict(sizes[o.size], dropout=o.dropout, vocab=64 if o.size == "tiny" else 1000)
     if o.image:
         cfg["image"] = o.image
     model = tm.Mdetr(cfg)

@@ -20,6 +20,9 @@ TINY = dict(image=64, patch=8, stem="conv", channels=96, heads=4, ffn=384, visio
 SMALL = dict(image=224, patch=16, stem="conv", channels=384, heads=6, ffn=1536, vision_layers=12, text_layers=6,
              fusion=256, fusion_heads=8, fusion_ffn=1024, encoder_layers=3, decoder_layers=3, queries=16, slots=64,
              max_text=64, contrast=64, vocab=30522, dropout=0.1)
+LARGE = dict(image=384, patch=16, stem="patch", channels=768, heads=12, ffn=3072, vision_layers=12, text_layers=12,
+             fusion=256, fusion_heads=8, fusion_ffn=2048, encoder_layers=6, decoder_layers=6, queries=100, slots=256,
+             max_text=255, contrast=64, vocab=1000, dropout=0.1)
 
 
 def sine_position(mask, width):

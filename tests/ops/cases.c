@@ -36,6 +36,21 @@ static struct tensor *build_linear_long(struct ctx *cx, struct bed *bed)
     return op_linear(cx, BED_INPUT(bed, 390, I), BED_INPUT(bed, O, I), BED_INPUT(bed, O), ACT_GELU);
 }
 
+static struct tensor *build_linear_add(struct ctx *cx, struct bed *bed)
+{
+    int64_t B = bed_dim(bed, 5), T = bed_dim(bed, 17), I = bed_dim(bed, 130), O = bed_dim(bed, 130);
+    struct tensor *r = BED_INPUT(bed, B, T, O), *x = BED_INPUT(bed, B, T, I);
+    struct tensor *w = BED_INPUT(bed, O, I);
+    return op_linear_add(cx, r, x, w, BED_INPUT(bed, O));
+}
+
+static struct tensor *build_linear_add_self(struct ctx *cx, struct bed *bed)
+{
+    int64_t C = bed_dim(bed, 33);
+    struct tensor *x = BED_INPUT(bed, bed_dim(bed, 17), C);
+    return op_linear_add(cx, x, x, BED_INPUT(bed, C, C), NULL);
+}
+
 static struct tensor *build_matmul_nt(struct ctx *cx, struct bed *bed)
 {
     int64_t B = bed_dim(bed, 3), M = bed_dim(bed, 33), N = bed_dim(bed, 33), C = bed_dim(bed, 97);
@@ -525,7 +540,8 @@ static struct tensor *build_graph(struct ctx *cx, struct bed *bed)
     struct tensor *c = op_mul(cx, op_add(cx, b, h), op_add(cx, x, b));
     struct tensor *square = op_mul(cx, flat, flat);
     struct tensor *back = square ? ctx_view(cx, square, 2, (int64_t[]){R, C}) : NULL;
-    return op_add(cx, op_add(cx, c, back), op_dropout(cx, h, 0.2));
+    struct tensor *d = op_linear_add(cx, c, op_linear_add(cx, h, h, w, NULL), w, NULL);
+    return op_add(cx, op_add(cx, d, back), op_dropout(cx, h, 0.2));
 }
 
 const struct bed_case bed_cases[] = {

@@ -33,19 +33,20 @@ static void arena_keeps_its_blocks(void **state)
     blocks_made = 0;
     arena_init(&a, counted_alloc, free, (size_t)200 << 20);
     void *first = NULL;
-    for (int step = 0; step < 3; step++) {
+    for (int step = 0; step < 4; step++) {
         arena_reset(&a);
         void *p = arena_alloc(&a, 1000);
         assert_non_null(p);
-        if (step == 0)
+        if (step == 1)
             first = p;
-        assert_ptr_equal(p, first);
+        if (step > 1)
+            assert_ptr_equal(p, first);
         assert_int_equal((uintptr_t)p % 64, 0);
         assert_non_null(arena_alloc(&a, (size_t)40 << 20)); /* larger than a block */
         assert_non_null(arena_alloc(&a, 0));
         memset(arena_alloc(&a, 77), 1, 77);
     }
-    assert_int_equal(blocks_made, 2);
+    assert_int_equal(blocks_made, 3); /* two in the first step, from then on one as large as both */
     arena_fini(&a);
 }
 
@@ -60,6 +61,28 @@ static void arena_stops_at_its_maximum(void **state)
     assert_null(arena_alloc(&a, 2000));
     arena_reset(&a);
     assert_non_null(arena_alloc(&a, 2000));
+    arena_fini(&a);
+}
+
+static void arena_joins_what_comes_back(void **state)
+{
+    (void)state;
+    struct arena a;
+    arena_init(&a, counted_alloc, free, (size_t)64 << 20);
+    char *p[4];
+    for (int i = 0; i < 4; i++)
+        p[i] = arena_alloc(&a, 100000);
+    arena_free(&a, p[0], 100000);
+    arena_free(&a, p[2], 100000);
+    assert_ptr_equal(arena_alloc(&a, 100000), p[0]); /* the lowest of equal ones */
+    assert_ptr_equal(arena_alloc(&a, 50000), p[2]);  /* the smallest that fits */
+    arena_free(&a, p[0], 100000);
+    arena_free(&a, p[1], 100000);
+    assert_ptr_equal(arena_alloc(&a, 200000), p[0]); /* neighbours are one */
+    arena_free(&a, NULL, 7);
+    size_t used = a.used;
+    arena_free(&a, p[3], 100000);
+    assert_true(a.used < used && a.peak >= used);
     arena_fini(&a);
 }
 
@@ -228,6 +251,81 @@ static void bad_loss_is_refused(void **state)
     x = CONSTANT(cx, 4);
     ctx_backward(cx, &x);
     check_message(cx, ST_INTERNAL, "backward starts from a scalar, got 4 elements");
+    ctx_destroy(cx);
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------- */
+
+struct deep {
+    struct tensor *x, *w;
+    struct tensor **inner; /* where the block's first tensor is shown */
+};
+
+/* Eight layers of 400 x 64: nothing but the last is wanted outside. */
+static struct tensor *deep(struct ctx *cx, const void *arg)
+{
+    const struct deep *d = arg;
+    struct tensor *y = d->x;
+    for (int i = 0; i < 8; i++) {
+        y = op_scale(cx, op_linear(cx, y, d->w, NULL, ACT_GELU), 0.5);
+        if (i == 0 && d->inner)
+            *d->inner = y;
+    }
+    return y;
+}
+
+/* The gradient of w, 64 x 64, and the most memory, with the column of calls in a block or not. */
+static size_t deep_gradient(real *dw, bool block, bool recompute, bool record)
+{
+    struct ctx *cx;
+    assert_int_equal(ctx_create(&cx, backend_find("cpu"), (size_t)64 << 20, NULL), ST_OK);
+    ctx_begin(cx, &(struct ctx_config){.record = record, .recompute = recompute});
+    struct tensor x = CONSTANT(cx, 400, 64), w = CONSTANT(cx, 64, 64);
+    w.name = "w";
+    w.grad = dw;
+    memset(dw, 0, 64 * 64 * sizeof *dw);
+    for (int i = 0; i < 64 * 64; i++)
+        w.data[i] *= (real)0.05;
+    struct deep d = {.x = &x, .w = &w};
+    struct tensor *y =
+        block ? ctx_block(cx, deep, &d, sizeof d, 1, (struct tensor *[]){&x}) : deep(cx, &d);
+    if (record)
+        ctx_backward(cx, op_sum(cx, y));
+    assert_int_equal(ctx_finish(cx, NULL), ST_OK);
+    size_t peak = ctx_arena_peak(cx);
+    ctx_destroy(cx);
+    return peak;
+}
+
+static void blocks_change_memory_alone(void **state)
+{
+    (void)state;
+    static real plain[64 * 64], kept[64 * 64], again[64 * 64];
+    size_t whole = deep_gradient(plain, false, false, true);
+    size_t block = deep_gradient(kept, true, false, true);
+    size_t twice = deep_gradient(again, true, true, true);
+    assert_true(plain[5] != 0);
+    assert_memory_equal(plain, kept, sizeof plain);
+    assert_memory_equal(plain, again, sizeof plain);
+    assert_true(block < whole);
+    /* A single block is there in full in backward, and beside it what hidden and second run both have: output and gradient. */
+    assert_true(twice < block + 3 * 400 * 64 * sizeof(real));
+    assert_true(2 * deep_gradient(again, true, false, false) <
+                3 * deep_gradient(again, false, false, false)); /* without a tape */
+}
+
+static void tensors_of_a_block_do_not_leave_it(void **state)
+{
+    (void)state;
+    struct ctx *cx;
+    struct tensor *inner = NULL;
+    begin(&cx, "cpu", (size_t)8 << 20, true);
+    struct tensor x = CONSTANT(cx, 100, 64), w = CONSTANT(cx, 64, 64);
+    struct deep d = {.x = &x, .w = &w, .inner = &inner};
+    struct tensor *y = ctx_block(cx, deep, &d, sizeof d, 1, (struct tensor *[]){&x});
+    assert_non_null(op_add(cx, y, y));
+    assert_null(op_add(cx, y, inner));
+    check_message(cx, ST_INTERNAL, "add: input 1 was made inside a block that is over");
     ctx_destroy(cx);
 }
 
@@ -482,12 +580,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_keeps_its_blocks),
         cmocka_unit_test(arena_stops_at_its_maximum),
+        cmocka_unit_test(arena_joins_what_comes_back),
         cmocka_unit_test(first_failure_sticks),
         cmocka_unit_test(say_shapes),
         cmocka_unit_test(step_that_does_not_fit_is_refused),
         cmocka_unit_test(nothing_is_recorded_when_not_asked),
         cmocka_unit_test(constants_are_not_differentiated),
         cmocka_unit_test(bad_loss_is_refused),
+        cmocka_unit_test(blocks_change_memory_alone),
+        cmocka_unit_test(tensors_of_a_block_do_not_leave_it),
         cmocka_unit_test(dropout_does_not_know_ranks),
         cmocka_unit_test(evaluation_drops_nothing),
         cmocka_unit_test(table_lays_out_in_order),

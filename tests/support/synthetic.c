@@ -68,12 +68,32 @@ bool synthetic_named(struct model_shape *ret_shape, const char *name)
                                              .contrast = 64,
                                              .stem = STEM_CONV,
                                              .vocabulary = 1000};
+    static const struct model_shape large = {.image = 384,
+                                             .patch = 16,
+                                             .width = 768,
+                                             .heads = 12,
+                                             .ffn = 3072,
+                                             .vision_layers = 12,
+                                             .text_layers = 12,
+                                             .fusion_width = 256,
+                                             .fusion_heads = 8,
+                                             .fusion_ffn = 2048,
+                                             .encoder_layers = 6,
+                                             .decoder_layers = 6,
+                                             .queries = 100,
+                                             .slots = 256,
+                                             .max_tokens = 255,
+                                             .contrast = 64,
+                                             .stem = STEM_PATCH,
+                                             .vocabulary = 1000};
     if (strcmp(name, "micro") == 0)
         *ret_shape = synthetic_shape();
     else if (strcmp(name, "tiny") == 0)
         *ret_shape = tiny;
     else if (strcmp(name, "small") == 0)
         *ret_shape = small;
+    else if (strcmp(name, "large") == 0)
+        *ret_shape = large;
     else
         return false;
     return true;

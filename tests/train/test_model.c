@@ -471,9 +471,58 @@ static void empty_sites_leave_their_bias(void **state)
     fixture_close(&f);
 }
 
+/* ---- recomputing blocks ------------------------------------------------------------------------ */
+
+/* Gradients, loss and peak of one step, dropout on. */
+static double step_of(bool recompute, real **ret_grads, int64_t *ret_size, size_t *ret_peak)
+{
+    struct model_fixture f;
+    struct model_shape shape = synthetic_shape();
+    struct model_losses losses;
+    struct batch b;
+    struct err err;
+    shape.dropout = 0.1;
+    shape.width = 64, shape.ffn = 128,
+    shape.vision_layers = 4; /* gradients that are large enough to be moved */
+    fixture_open(&f, &shape, 3);
+    synthetic_make(&b, &shape,
+                   &(struct synthetic){.B = 48, .boxes = 2, .L = 9, .padded = true, .seed = 5});
+    for (int step = 0; step < 2; step++) {
+        struct ctx_config cfg = {.train = true, .record = true, .recompute = recompute, .seed = 7};
+        params_zero_grads(model_params(f.model));
+        ctx_begin(f.cx, &cfg);
+        ctx_backward(f.cx, model_loss(f.cx, f.model, &b, &losses));
+        fixture_ok(ctx_finish(f.cx, &err), &err);
+    }
+    *ret_size = params_size(model_params(f.model));
+    *ret_grads = malloc((size_t)*ret_size * sizeof(real));
+    memcpy(*ret_grads, params_grads(model_params(f.model)), (size_t)*ret_size * sizeof(real));
+    *ret_peak = ctx_arena_peak(f.cx);
+    synthetic_free(&b);
+    fixture_close(&f);
+    return losses.total;
+}
+
+static void recomputed_blocks_give_the_same_bits(void **state)
+{
+    (void)state;
+    real *kept, *again;
+    int64_t size, same;
+    size_t peak, less;
+    double a = step_of(false, &kept, &size, &peak), b = step_of(true, &again, &same, &less);
+    assert_true(a == b);
+    assert_int_equal(size, same);
+    assert_memory_equal(kept, again, (size_t)size * sizeof(real));
+    if (!((double)less < 0.8 * (double)peak))
+        fail_msg("%zu bytes with recomputing, %zu without", less, peak);
+    free(kept);
+    free(again);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(recomputed_blocks_give_the_same_bits),
         cmocka_unit_test(the_formula_counts_the_table),
         cmocka_unit_test(names_cover_the_table),
         cmocka_unit_test(names_turn_kernels),

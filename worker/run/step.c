@@ -41,6 +41,7 @@ static enum status micro_batch(struct run *r, const struct batch *batch, loss_f 
         return ST_OK;
     const struct ctx_config cfg = {.train = true,
                                    .record = true,
+                                   .recompute = r->job->train_recompute == RECOMPUTE_BLOCK,
                                    .seed = (uint64_t)r->job->train_seed,
                                    .step = (uint64_t)r->state.total_step,
                                    .sample0 = batch->sample0,

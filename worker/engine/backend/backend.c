@@ -65,8 +65,8 @@ int64_t attention_scratch(const struct attention_dims *d)
 {
     int64_t line = CPU_ROW_BYTES / (int64_t)sizeof(real);
     int64_t keys = (d->Tk + line - 1) / line * line, width = (d->E + line - 1) / line * line;
-    int64_t square = (d->Tq * d->Tk + line - 1) / line * line;
-    return pool_threads() * (2 * keys + d->E * keys + 2 * (d->Tk + d->Tq) * width + 2 * square);
+    return pool_threads() * (2 * keys + 2 * d->E * keys + 3 * d->Tk * width +
+                             ATTENTION_ROWS * (2 * width + 3 * keys));
 }
 
 int64_t conv_scratch(const struct im2col_dims *d)
@@ -77,6 +77,11 @@ int64_t conv_scratch(const struct im2col_dims *d)
 void backend_set_threads(int threads)
 {
     pool_set_threads(threads);
+}
+
+void backend_products(double *ret_operations, double *ret_seconds)
+{
+    pool_booked(ret_operations, ret_seconds);
 }
 
 const char *backend_describe(const struct backend *be)

@@ -50,6 +50,9 @@ const struct backend *backend_at(int i);
 
 /* Threads that the cpu backend may use in this process (1 a rank by default). */
 void backend_set_threads(int threads);
+/* What the cpu backend's matrix products did since the process began: operations (a multiplication or an addition is one), and seconds
+ * of all threads together. */
+void backend_products(double *ret_operations, double *ret_seconds);
 /* "cpu OpenBLAS 0.3.21 SkylakeX avx512 threads=1": recorded with every job. Borrowed, static
  * buffer. */
 const char *backend_describe(const struct backend *be);

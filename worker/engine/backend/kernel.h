@@ -9,8 +9,8 @@
 
 enum act { ACT_NONE, ACT_RELU, ACT_GELU }; /* GELU exact: x/2 (1 + erf(x/sqrt 2)) */
 
-/* Whether backward needs the slope kept by forward; ReLU's shows in its output. */
-static inline bool act_needs_slope(enum act act)
+/* Whether backward needs the argument; ReLU's slope shows in its output. */
+static inline bool act_needs_before(enum act act)
 {
     return act == ACT_GELU;
 }

@@ -44,7 +44,10 @@ void ctx_begin(struct ctx *cx, const struct ctx_config *cfg)
     arena_reset(&cx->host);
     cx->cfg = *cfg;
     cx->last = NULL;
-    cx->spare = NULL;
+    cx->made = NULL;
+    cx->depth = 0;
+    cx->hidden = false;
+    cx->params = NULL;
     cx->keys = 0;
     cx->serial++;
     cx->failure = (struct err){.code = ST_OK};
@@ -63,6 +66,11 @@ const struct backend *ctx_backend(const struct ctx *cx)
 bool ctx_train(const struct ctx *cx)
 {
     return cx->cfg.train;
+}
+
+bool ctx_keeps(const struct ctx *cx)
+{
+    return cx->cfg.record && !cx->hidden;
 }
 
 bool ctx_ok(const struct ctx *cx)
@@ -110,6 +118,11 @@ void *ctx_alloc(struct ctx *cx, size_t bytes)
     return take(cx, &cx->data, bytes);
 }
 
+void ctx_free(struct ctx *cx, void *p, size_t bytes)
+{
+    arena_free(&cx->data, p, bytes);
+}
+
 void *ctx_host(struct ctx *cx, size_t bytes)
 {
     return take(cx, &cx->host, bytes);
@@ -141,6 +154,11 @@ struct tensor *ctx_tensor(struct ctx *cx, bool with_grad, int dims, const int64_
         return NULL;
     size_t bytes = (size_t)tensor_size(t) * sizeof(real);
     t->data = ctx_alloc(cx, bytes);
+    if (cx->depth > 0) {
+        t->inner = true;
+        t->made_before = cx->made;
+        cx->made = t;
+    }
     if (with_grad && cx->cfg.record)
         tape_want_grad(cx, t);
     return ctx_ok(cx) ? t : NULL;

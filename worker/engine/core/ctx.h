@@ -37,6 +37,7 @@ struct ctx_watch {
 struct ctx_config {
     bool train;      /* dropout is active */
     bool record;     /* the tape is recorded; false: forward only, less memory */
+    bool recompute;  /* ctx_block() keeps nothing of a block and runs it again in backward */
     uint64_t seed;   /* of the job */
     uint64_t step;   /* keys the random draws */
     int64_t sample0; /* global index (within the step) of the batch's first sample: dropout is keyed
@@ -68,8 +69,9 @@ bool ctx_train(const struct ctx *cx);
 bool ctx_ok(const struct ctx *cx); /* no failure so far */
 void ctx_fail(struct ctx *cx, enum status st, const char *fmt, ...) BASE_PRINTF(3, 4);
 
-/* Arena memory until the next ctx_begin(); 64-byte aligned, not cleared. NULL after a failure. */
+/* Arena memory until the next ctx_begin() or ctx_free(); 64-byte aligned, not cleared. NULL after a failure. */
 void *ctx_alloc(struct ctx *cx, size_t bytes);
+void ctx_free(struct ctx *cx, void *p, size_t bytes); /* NULL allowed */
 /* A host array in the backend's memory until the next ctx_begin(): kernels see no host pointers. */
 const void *ctx_upload(struct ctx *cx, const void *from_host, size_t bytes);
 /* Host memory of the step, for what an operator builds before it calls kernels; not cleared. */
@@ -94,7 +96,27 @@ struct node {
     /* An input whose gradient starts as out's own (y = a + ...), or NULL: where nothing was added to it before,
      * it takes over out's memory, and backward finds in->grad == out->grad and has nothing to add. */
     struct tensor *heir;
+    /* Whose data backward (and remake) reads: bit i of in[i], NODE_READS_OUT of out. ctx_record() sets all of them; an op takes
+     * out what it does not read, so that a block can give it back. */
+    uint64_t reads;
+    /* Writes out's data again, from inputs that are among `reads`, as forward did; NULL where that costs more than keeping it. */
+    void (*remake)(struct ctx *cx, struct node *node);
+    void *own; /* memory of ctx_alloc() that goes with the node */
+    size_t own_bytes;
+    bool counted; /* among the readers of its tensors, at the end of its block */
 };
+#define NODE_READS_OUT ((uint64_t)1 << 63)
+#define NODE_READS(i) ((uint64_t)1 << (i))
+
+/* A part of the model whose inner tensors nobody needs after it: runs run(cx, arg) and returns its output, which belongs to
+ * the caller's level; everything else that run() made is given back at once, or, where backward reads it, after its last reader in
+ * backward; cheap things are made again there instead (node.remake). With cfg.recompute all of it is given back and backward calls
+ * run() again, with the same random keys, so that the numbers are the same bit by bit. `arg` (bytes) is copied; it names the
+ * tensors that run() uses, of which in[0..n) lists those that are not parameters. run() must do the same each time. */
+struct tensor *ctx_block(struct ctx *cx, struct tensor *(*run)(struct ctx *cx, const void *arg),
+                         const void *arg, size_t bytes, int n, struct tensor *const *in);
+/* False where nothing is kept for backward: forward alone, or the first run of a block that will be recomputed. */
+bool ctx_keeps(const struct ctx *cx);
 
 /* Records that `out` was made from in[0..n), NULL entries allowed; the rest of the `bytes` is zero. Returns NULL
  * when nothing is recorded (out wants no gradient) or after a failure. The gradients of out and of all inputs that

@@ -1,20 +1,13 @@
 /* tape.c - recording, and the way back.
  *
  * A large gradient is needed from the first node of backward that adds to it until the node that made its tensor has
- * read it. Until then its pointer is a mark, afterwards NULL; its memory goes to the next gradient of the same size. So a
- * step holds a handful of them instead of one for every activation, and they stay in the cache.
+ * read it. Until then its pointer is a mark, afterwards NULL. So a step holds a handful of them instead of one for every
+ * activation, and they stay in the cache. The data of a block's inner tensors (block.c) goes after its last reader.
  */
 #include "engine/core/ctx_self.h"
 
 #include <math.h>
 #include <string.h>
-
-/* Memory of a gradient that nobody needs any more. */
-struct spare {
-    struct spare *next;
-    real *at;
-    size_t bytes;
-};
 
 static real mark; /* stands for "wanted, not in memory yet"; never read */
 #define PENDING (&mark)
@@ -26,12 +19,7 @@ static size_t grad_bytes(const struct tensor *t)
 
 static real *take_grad(struct ctx *cx, size_t bytes)
 {
-    struct spare **link = &cx->spare;
-    while (*link && (*link)->bytes != bytes)
-        link = &(*link)->next;
-    real *at = *link ? (*link)->at : ctx_alloc(cx, bytes);
-    if (*link)
-        *link = (*link)->next;
+    real *at = ctx_alloc(cx, bytes);
     if (at)
         cx->be->memory->zero(at, bytes);
     return at;
@@ -39,22 +27,22 @@ static real *take_grad(struct ctx *cx, size_t bytes)
 
 static void give_grad(struct ctx *cx, struct tensor *t)
 {
-    struct spare *spare = ctx_host(cx, sizeof *spare);
-    if (spare)
-        *spare = (struct spare){.next = cx->spare, .at = t->grad, .bytes = grad_bytes(t)};
-    cx->spare = spare;
+    ctx_free(cx, t->grad, grad_bytes(t));
     t->grad = NULL;
 }
 
 void tape_want_grad(struct ctx *cx, struct tensor *t)
 {
-    t->grad = grad_bytes(t) < CTX_KEPT_GRAD ? take_grad(cx, grad_bytes(t)) : PENDING;
+    bool large = grad_bytes(t) >= CTX_KEPT_GRAD;
+    t->grad = large || cx->hidden ? PENDING : take_grad(cx, grad_bytes(t));
 }
 
 void *ctx_record(struct ctx *cx, size_t bytes, void (*backward)(struct ctx *, struct node *),
                  struct tensor *out, int n, struct tensor *const *in)
 {
-    if (!cx->cfg.record || !ctx_ok(cx) || !out->grad)
+    if (cx->hidden)
+        block_note_inputs(cx, n, in);
+    if (!ctx_keeps(cx) || !ctx_ok(cx) || !out->grad)
         return NULL;
     struct node *node = ctx_host(cx, bytes);
     struct tensor **inputs = ctx_host(cx, (size_t)n * sizeof *inputs);
@@ -62,15 +50,15 @@ void *ctx_record(struct ctx *cx, size_t bytes, void (*backward)(struct ctx *, st
         return NULL;
     memset(node, 0, bytes);
     memcpy(inputs, in, (size_t)n * sizeof *inputs);
-    *node =
-        (struct node){.backward = backward, .before = cx->last, .out = out, .in = inputs, .n = n};
+    *node = (struct node){.backward = backward,
+                          .before = cx->last,
+                          .out = out,
+                          .in = inputs,
+                          .n = n,
+                          .reads = ~(uint64_t)0};
+    tensor_root(out)->maker = node;
     cx->last = node;
     return node;
-}
-
-static struct tensor *root(struct tensor *t)
-{
-    return t->base ? t->base : t;
 }
 
 /* Puts an input's gradient into memory; a view shares that of its base. */
@@ -78,9 +66,9 @@ static void bring(struct ctx *cx, struct tensor *t)
 {
     if (!t || t->grad != PENDING)
         return;
-    if (root(t)->grad == PENDING)
-        root(t)->grad = take_grad(cx, grad_bytes(t));
-    t->grad = root(t)->grad;
+    if (tensor_root(t)->grad == PENDING)
+        tensor_root(t)->grad = take_grad(cx, grad_bytes(t));
+    t->grad = tensor_root(t)->grad;
 }
 
 /* True when the heir took out's memory over. Not where it is a second input too: backward would read dy while it
@@ -88,33 +76,84 @@ static void bring(struct ctx *cx, struct tensor *t)
 static bool inherit(struct node *node)
 {
     struct tensor *heir = node->heir;
-    if (!heir || heir->grad != PENDING || root(heir)->grad != PENDING)
+    if (!heir || heir->grad != PENDING || tensor_root(heir)->grad != PENDING)
         return false;
     int uses = 0;
     for (int i = 0; i < node->n; i++)
-        uses += node->in[i] && root(node->in[i]) == root(heir);
+        uses += node->in[i] && tensor_root(node->in[i]) == tensor_root(heir);
     if (uses > 1)
         return false;
-    heir->grad = root(heir)->grad = node->out->grad;
+    heir->grad = tensor_root(heir)->grad = node->out->grad;
     return true;
+}
+
+/* ---- data ------------------------------------------------------------------------------------ */
+
+/* Puts data that a block gave back into memory again; a view shows that of its base. */
+static void need_data(struct ctx *cx, struct tensor *t)
+{
+    struct tensor *base = tensor_root(t);
+    struct node *maker = base->maker;
+    if (!base->data && ctx_ok(cx)) {
+        for (int i = 0; i < maker->n && i < 63; i++)
+            if (maker->in[i] && maker->reads & NODE_READS(i))
+                need_data(cx, maker->in[i]);
+        base->data = ctx_alloc(cx, grad_bytes(base));
+        if (base->data)
+            maker->remake(cx, maker);
+    }
+    t->data = base->data;
+}
+
+static void drop_data(struct ctx *cx, struct tensor *t)
+{
+    ctx_free(cx, t->data, grad_bytes(t));
+    t->data = NULL;
+}
+
+static void need_all(struct ctx *cx, struct node *node)
+{
+    for (int i = 0; i < node->n && i < 63; i++)
+        if (node->in[i] && node->reads & NODE_READS(i))
+            need_data(cx, node->in[i]);
+    if (node->reads & NODE_READS_OUT)
+        need_data(cx, node->out);
+}
+
+/* After its backward nobody reads what the node made, and of what it read it was one reader. */
+static void done_with(struct ctx *cx, struct node *node)
+{
+    for (int i = 0; i < node->n && i < 63; i++) {
+        struct tensor *t = node->in[i] ? tensor_root(node->in[i]) : NULL;
+        if (t && t->inner && node->reads & NODE_READS(i) && --t->reads == 0)
+            drop_data(cx, t);
+    }
+    if (tensor_root(node->out)->inner)
+        drop_data(cx, tensor_root(node->out));
+    ctx_free(cx, node->own, node->own_bytes);
+    node->own = NULL;
 }
 
 static void run_node(struct ctx *cx, struct node *node)
 {
     struct tensor *out = node->out;
     bool large = grad_bytes(out) >= CTX_KEPT_GRAD;
-    if (out->grad == PENDING)
-        return; /* nothing that led to the loss used it */
+    if (out->grad == PENDING) { /* nothing that led to the loss used it */
+        done_with(cx, node);
+        return;
+    }
     bool inherited = large && inherit(node);
     for (int i = 0; i < node->n; i++)
         bring(cx, node->in[i]);
+    need_all(cx, node);
     if (!ctx_ok(cx))
         return;
     node->backward(cx, node);
     if (inherited)
         out->grad = NULL;
-    else if (large)
+    else if (large && out->grad)
         give_grad(cx, out);
+    done_with(cx, node);
 }
 
 /* ---- the watch ------------------------------------------------------------------------------- */
@@ -122,7 +161,7 @@ static void run_node(struct ctx *cx, struct node *node)
 /* The parameter behind input i; NULL where there is none or it wants no gradient. */
 static struct tensor *watched(const struct node *node, int i)
 {
-    struct tensor *t = node->in[i] ? root(node->in[i]) : NULL;
+    struct tensor *t = node->in[i] ? tensor_root(node->in[i]) : NULL;
     return t && t->name && t->grad ? t : NULL;
 }
 
@@ -178,6 +217,15 @@ static bool start(struct ctx *cx, struct tensor *loss)
     return true;
 }
 
+void tape_run(struct ctx *cx, struct node *last, const struct ctx_watch *watch)
+{
+    for (struct node *node = last; node && ctx_ok(cx); node = node->before) {
+        run_node(cx, node);
+        if (watch && ctx_ok(cx))
+            tell(watch, node);
+    }
+}
+
 void ctx_backward(struct ctx *cx, struct tensor *loss)
 {
     if (!ctx_ok(cx) || !start(cx, loss))
@@ -185,9 +233,5 @@ void ctx_backward(struct ctx *cx, struct tensor *loss)
     const struct ctx_watch *watch = cx->cfg.watch;
     if (watch)
         announce(cx, watch);
-    for (struct node *node = cx->last; node && ctx_ok(cx); node = node->before) {
-        run_node(cx, node);
-        if (watch && ctx_ok(cx))
-            tell(watch, node);
-    }
+    tape_run(cx, cx->last, watch);
 }

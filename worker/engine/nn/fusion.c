@@ -1,6 +1,8 @@
 /* fusion.c - encoder and decoder layers of the multimodal part. */
 #include "engine/nn/fusion.h"
 
+#include "engine/nn/linear.h"
+
 #include <math.h>
 
 void mha_add(struct mha *m, const struct nn_scope *s, const char *name, int64_t width, int heads,
@@ -21,14 +23,15 @@ void mha_add(struct mha *m, const struct nn_scope *s, const char *name, int64_t 
     m->heads = heads;
 }
 
-struct tensor *mha_forward(struct ctx *cx, const struct mha *m, struct tensor *q, struct tensor *k,
-                           struct tensor *v, const uint8_t *key_mask, double dropout)
+struct tensor *mha_forward(struct ctx *cx, const struct mha *m, struct tensor *r, struct tensor *q,
+                           struct tensor *k, struct tensor *v, const uint8_t *key_mask,
+                           double dropout)
 {
     q = op_linear(cx, q, m->wq, m->bq, ACT_NONE);
     k = op_linear(cx, k, m->wk, m->bk, ACT_NONE);
     v = op_linear(cx, v, m->wv, m->bv, ACT_NONE);
     struct tensor *y = op_attention(cx, q, k, v, m->heads, key_mask, dropout);
-    return op_linear(cx, y, m->wo, m->bo, ACT_NONE);
+    return residual_linear(cx, r, y, m->wo, m->bo, dropout);
 }
 
 void fusion_ffn_add(struct fusion_ffn *f, const struct nn_scope *s, const char *name, int64_t width,
@@ -44,14 +47,7 @@ struct tensor *fusion_ffn_forward(struct ctx *cx, const struct fusion_ffn *f, st
                                   double dropout)
 {
     struct tensor *hidden = op_linear(cx, x, f->w1, f->b1, ACT_RELU);
-    return op_linear(cx, op_dropout(cx, hidden, dropout), f->w2, f->b2, ACT_NONE);
-}
-
-/* norm(x + drop y): how every part of a post-norm layer ends. */
-static struct tensor *join(struct ctx *cx, const struct norm *norm, struct tensor *x,
-                           struct tensor *y, double dropout)
-{
-    return norm_forward(cx, norm, op_add(cx, x, op_dropout(cx, y, dropout)));
+    return residual_linear(cx, x, op_dropout(cx, hidden, dropout), f->w2, f->b2, dropout);
 }
 
 void encoder_layer_add(struct encoder_layer *l, const struct nn_scope *s, const char *name,
@@ -65,13 +61,30 @@ void encoder_layer_add(struct encoder_layer *l, const struct nn_scope *s, const 
     norm_add(&l->norm2, s, nn_joined(prefix, name, "norm2"), width, 1e-5);
 }
 
+/* One layer's pass, as a block. */
+struct encoder_pass {
+    struct encoder_layer layer;
+    struct tensor *x, *pos;
+    const uint8_t *key_mask;
+    double dropout;
+};
+
+static struct tensor *encoder_pass(struct ctx *cx, const void *arg)
+{
+    const struct encoder_pass *p = arg;
+    const struct encoder_layer *l = &p->layer;
+    struct tensor *x = p->x, *q = position_add(cx, x, p->pos);
+    x = mha_forward(cx, &l->msa, x, q, q, x, p->key_mask, p->dropout);
+    x = norm_forward(cx, &l->norm1, x);
+    return norm_forward(cx, &l->norm2, fusion_ffn_forward(cx, &l->ffn, x, p->dropout));
+}
+
 struct tensor *encoder_layer_forward(struct ctx *cx, const struct encoder_layer *l,
                                      struct tensor *x, struct tensor *pos, const uint8_t *key_mask,
                                      double dropout)
 {
-    struct tensor *q = position_add(cx, x, pos);
-    x = join(cx, &l->norm1, x, mha_forward(cx, &l->msa, q, q, x, key_mask, dropout), dropout);
-    return join(cx, &l->norm2, x, fusion_ffn_forward(cx, &l->ffn, x, dropout), dropout);
+    struct encoder_pass p = {*l, x, pos, key_mask, dropout};
+    return ctx_block(cx, encoder_pass, &p, sizeof p, 2, (struct tensor *[]){x, pos});
 }
 
 void decoder_layer_add(struct decoder_layer *l, const struct nn_scope *s, const char *name,
@@ -87,14 +100,30 @@ void decoder_layer_add(struct decoder_layer *l, const struct nn_scope *s, const 
     norm_add(&l->norm4, s, nn_joined(prefix, name, "norm4"), width, 1e-5);
 }
 
+struct decoder_pass {
+    struct decoder_layer layer;
+    struct tensor *t, *query, *memory, *keys;
+    const uint8_t *key_mask;
+    double dropout;
+};
+
+static struct tensor *decoder_pass(struct ctx *cx, const void *arg)
+{
+    const struct decoder_pass *p = arg;
+    const struct decoder_layer *l = &p->layer;
+    struct tensor *t = p->t, *q = op_add_tail(cx, t, p->query);
+    t = norm_forward(cx, &l->norm1, mha_forward(cx, &l->self, t, q, q, t, NULL, p->dropout));
+    q = op_add_tail(cx, t, p->query);
+    t = mha_forward(cx, &l->cross, t, q, p->keys, p->memory, p->key_mask, p->dropout);
+    t = norm_forward(cx, &l->norm3, t);
+    return norm_forward(cx, &l->norm4, fusion_ffn_forward(cx, &l->ffn, t, p->dropout));
+}
+
 struct tensor *decoder_layer_forward(struct ctx *cx, const struct decoder_layer *l,
                                      struct tensor *t, struct tensor *query, struct tensor *memory,
                                      struct tensor *keys, const uint8_t *key_mask, double dropout)
 {
-    struct tensor *q = op_add_tail(cx, t, query);
-    t = join(cx, &l->norm1, t, mha_forward(cx, &l->self, q, q, t, NULL, dropout), dropout);
-    q = op_add_tail(cx, t, query);
-    t = join(cx, &l->norm3, t, mha_forward(cx, &l->cross, q, keys, memory, key_mask, dropout),
-             dropout);
-    return join(cx, &l->norm4, t, fusion_ffn_forward(cx, &l->ffn, t, dropout), dropout);
+    struct decoder_pass p = {*l, t, query, memory, keys, key_mask, dropout};
+    return ctx_block(cx, decoder_pass, &p, sizeof p, 4,
+                     (struct tensor *[]){t, query, memory, keys});
 }

@@ -21,15 +21,17 @@ enum mha_start {
 /* Wq, Wk, Wv drawn as parts of one packed Xavier matrix [3d,d]. */
 void mha_add(struct mha *m, const struct nn_scope *s, const char *name, int64_t width, int heads,
              enum mha_start start);
-/* q [B,Tq,d], k and v [B,Tk,d] before projection; key_mask [B,Tk] or NULL. */
-struct tensor *mha_forward(struct ctx *cx, const struct mha *m, struct tensor *q, struct tensor *k,
-                           struct tensor *v, const uint8_t *key_mask, double dropout);
+/* r + dropout(attention): r [B,Tq,d]; q [B,Tq,d], k and v [B,Tk,d] before projection; key_mask [B,Tk] or NULL. */
+struct tensor *mha_forward(struct ctx *cx, const struct mha *m, struct tensor *r, struct tensor *q,
+                           struct tensor *k, struct tensor *v, const uint8_t *key_mask,
+                           double dropout);
 
 struct fusion_ffn {
     struct tensor *w1, *b1, *w2, *b2;
 };
 void fusion_ffn_add(struct fusion_ffn *f, const struct nn_scope *s, const char *name, int64_t width,
                     int64_t hidden);
+/* x + dropout(the two linears) */
 struct tensor *fusion_ffn_forward(struct ctx *cx, const struct fusion_ffn *f, struct tensor *x,
                                   double dropout);
 

@@ -14,6 +14,14 @@ struct tensor *linear_forward(struct ctx *cx, const struct linear *l, struct ten
     return op_linear(cx, x, l->w, l->b, act);
 }
 
+struct tensor *residual_linear(struct ctx *cx, struct tensor *r, struct tensor *x, struct tensor *w,
+                               struct tensor *b, double dropout)
+{
+    if (!ctx_train(cx) || dropout == 0)
+        return op_linear_add(cx, r, x, w, b);
+    return op_add(cx, r, op_dropout(cx, op_linear(cx, x, w, b, ACT_NONE), dropout));
+}
+
 void box_mlp_add(struct box_mlp *m, const struct nn_scope *s, const char *name, int64_t out,
                  int64_t in)
 {

@@ -15,6 +15,10 @@ void linear_add(struct linear *l, const struct nn_scope *s, const char *name, in
 struct tensor *linear_forward(struct ctx *cx, const struct linear *l, struct tensor *x,
                               enum act act);
 
+/* r + dropout(x w^T + b): how every residual branch ends. */
+struct tensor *residual_linear(struct ctx *cx, struct tensor *r, struct tensor *x, struct tensor *w,
+                               struct tensor *b, double dropout);
+
 /* The box head: three linears I-I-I-O named "name.0".."name.2", ReLU between, sigmoid at the end.
  */
 struct box_mlp {

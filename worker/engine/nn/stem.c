@@ -32,12 +32,20 @@ void stem_add(struct stem *st, const struct nn_scope *s, const char *name, bool 
     linear_add(&st->out, s, nn_joined(prefix, name, "patch"), width, flat);
 }
 
-struct tensor *stem_forward(struct ctx *cx, const struct stem *st, struct tensor *image)
+/* The pass of a stem, as a block. */
+struct stem_pass {
+    struct stem stem;
+    struct tensor *image;
+};
+
+static struct tensor *stem_pass(struct ctx *cx, const void *arg)
 {
-    struct tensor *x = image;
+    const struct stem_pass *p = arg;
+    const struct stem *st = &p->stem;
+    struct tensor *x = p->image;
     for (int i = 0; i < st->steps; i++) {
-        x = op_im2col(cx, x, 3, 2, 1);
-        x = linear_forward(cx, &st->conv[i], x, ACT_NONE);
+        x = op_conv(cx, x, st->conv[i].w, st->conv[i].b,
+                    (struct op_window){.k = 3, .stride = 2, .pad = 1, .dilation = 1});
         x = op_act(cx, norm_forward(cx, &st->norm[i], x), ACT_RELU);
     }
     if (st->steps == 0)
@@ -47,6 +55,12 @@ struct tensor *stem_forward(struct ctx *cx, const struct stem *st, struct tensor
         return NULL;
     int64_t tokens[3] = {x->dim[0], x->dim[1] * x->dim[2], x->dim[3]};
     return ctx_view(cx, x, 3, tokens);
+}
+
+struct tensor *stem_forward(struct ctx *cx, const struct stem *st, struct tensor *image)
+{
+    struct stem_pass p = {*st, image};
+    return ctx_block(cx, stem_pass, &p, sizeof p, 1, &image);
 }
 
 void text_embed_add(struct text_embed *e, const struct nn_scope *s, const char *name,

@@ -1,19 +1,24 @@
-/* act.c - ReLU, GELU, sigmoid, tanh. GELU keeps its slope; the others are differentiated from their output: y > 0,
+/* act.c - ReLU, GELU, sigmoid, tanh. GELU is differentiated from its argument, the others from their output: y > 0,
  * y (1 - y), 1 - y^2. */
 #include "engine/op/support.h"
 
 struct act_node {
     struct node node;
     struct tensor *y, *x;
-    real *slope; /* NULL where act needs none */
     enum act act;
 };
 
 static void act_backward(struct ctx *cx, struct node *node)
 {
     struct act_node *n = (struct act_node *)node;
-    ctx_backend(cx)->act_bwd(n->x->grad, n->y->grad, n->y->data, n->slope, tensor_size(n->x),
+    ctx_backend(cx)->act_bwd(n->x->grad, n->y->grad, n->y->data, n->x->data, tensor_size(n->x),
                              n->act);
+}
+
+static void act_remake(struct ctx *cx, struct node *node)
+{
+    struct act_node *n = (struct act_node *)node;
+    ctx_backend(cx)->act_fwd(n->y->data, n->x->data, tensor_size(n->x), n->act);
 }
 
 static void sigmoid_backward(struct ctx *cx, struct node *node)
@@ -50,11 +55,11 @@ struct tensor *op_act(struct ctx *cx, struct tensor *x, enum act act)
     struct tensor *y = record(cx, "act", x, act_backward, &n);
     if (n) {
         n->act = act;
-        n->slope = act_needs_slope(act) ? op_reals(cx, tensor_size(x)) : NULL;
+        n->node.reads = NODE_READS(0) | (act == ACT_RELU ? NODE_READS_OUT : 0);
+        n->node.remake = act_remake;
     }
-    if (!y || !ctx_ok(cx))
-        return NULL;
-    ctx_backend(cx)->act_fwd(y->data, n ? n->slope : NULL, x->data, tensor_size(x), act);
+    if (y)
+        ctx_backend(cx)->act_fwd(y->data, x->data, tensor_size(x), act);
     return y;
 }
 

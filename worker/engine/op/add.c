@@ -17,13 +17,21 @@ static void backward(struct ctx *cx, struct node *node)
                                     size ? tensor_size(n->a) / size : 0, size);
 }
 
+static void remake(struct ctx *cx, struct node *node)
+{
+    struct add_node *n = (struct add_node *)node;
+    ctx_backend(cx)->add_tail_fwd(n->y->data, n->a->data, n->b->data, n->a->dim[0],
+                                  tensor_size(n->b));
+}
+
 static struct tensor *record(struct ctx *cx, struct tensor *a, struct tensor *b)
 {
     struct tensor *y = op_like(cx, a, op_wants(a) || op_wants(b));
     struct add_node *n = OP_RECORD(cx, add_node, backward, y, a, b);
     if (n) {
         n->y = y, n->a = a, n->b = b;
-        n->node.heir = a == b ? NULL : a;
+        n->node.heir = a;
+        n->node.reads = 0;
     }
     return ctx_ok(cx) ? y : NULL;
 }
@@ -55,6 +63,9 @@ struct tensor *op_add_tail(struct ctx *cx, struct tensor *x, struct tensor *p)
         return NULL;
     }
     struct tensor *y = record(cx, x, p);
+    struct add_node *n = y && ctx_keeps(cx) ? (struct add_node *)y->maker : NULL;
+    if (n) /* x is kept in most places where this is used: positions are added to it */
+        n->node.remake = remake, n->node.reads = NODE_READS(0) | NODE_READS(1);
     if (y)
         ctx_backend(cx)->add_tail_fwd(y->data, x->data, p->data, x->dim[0], tensor_size(p));
     return y;

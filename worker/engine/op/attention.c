@@ -1,7 +1,7 @@
 /* attention.c - y_i = sum_j softmax_j(scale q_i k_j) v_j a head, with key padding and dropout on
  * the probabilities (Vaswani et al. 2017). q, y [B,Tq,C], k, v [B,Tk,C]; heads are contiguous
- * slices of C = H E. The mathematics of backward stands in engine/backend/ref/attention.c; what is
- * kept between the two is the backend's own business. */
+ * slices of C = H E. The mathematics of backward stands in engine/backend/ref/attention.c; a number a row is
+ * kept between the two. */
 #include "engine/op/support.h"
 
 #include <math.h>
@@ -9,7 +9,7 @@
 struct attention_node {
     struct node node;
     struct tensor *y, *q, *k, *v;
-    real *p, *scratch;
+    real *lse;
     const uint8_t *mask;
     struct attention_dims dims;
     struct dropout_draw draw;
@@ -18,8 +18,13 @@ struct attention_node {
 static void backward(struct ctx *cx, struct node *node)
 {
     struct attention_node *n = (struct attention_node *)node;
-    ctx_backend(cx)->attention_bwd(n->q->grad, n->k->grad, n->v->grad, n->scratch, n->y->grad, n->p,
+    int64_t size = attention_scratch(&n->dims);
+    real *scratch = op_reals(cx, size);
+    if (!scratch)
+        return;
+    ctx_backend(cx)->attention_bwd(n->q->grad, n->k->grad, n->v->grad, scratch, n->y->grad, n->lse,
                                    n->q->data, n->k->data, n->v->data, n->mask, &n->dims, &n->draw);
+    ctx_free(cx, scratch, (size_t)size * sizeof(real));
 }
 
 static bool check(struct ctx *cx, const struct tensor *q, const struct tensor *k,
@@ -55,7 +60,7 @@ struct tensor *op_attention(struct ctx *cx, struct tensor *q, struct tensor *k, 
     struct dropout_draw draw = {.key = ctx_key(cx, RNG_DROPOUT), .sample0 = ctx_sample0(cx)};
     draw.p = ctx_train(cx) ? dropout : 0;
     struct tensor *y = op_like(cx, q, op_wants(q) || op_wants(k) || op_wants(v));
-    real *p = op_reals(cx, d.B * d.H * d.Tq * d.Tk);
+    real *lse = op_reals(cx, d.B * d.H * d.Tq);
     real *scratch = op_reals(cx, attention_scratch(&d));
     const uint8_t *mask = key_mask ? ctx_upload(cx, key_mask, (size_t)(d.B * d.Tk)) : NULL;
     struct attention_node *n = OP_RECORD(cx, attention_node, backward, y, q, k, v);
@@ -63,9 +68,13 @@ struct tensor *op_attention(struct ctx *cx, struct tensor *q, struct tensor *k, 
         return NULL;
     if (n) {
         n->y = y, n->q = q, n->k = k, n->v = v;
-        n->p = p, n->scratch = scratch, n->mask = mask;
+        n->lse = lse, n->mask = mask;
         n->dims = d, n->draw = draw;
+        n->node.reads &= ~NODE_READS_OUT;
     }
-    ctx_backend(cx)->attention_fwd(y->data, p, scratch, q->data, k->data, v->data, mask, &d, &draw);
+    ctx_backend(cx)->attention_fwd(y->data, lse, scratch, q->data, k->data, v->data, mask, &d,
+                                   &draw);
+    ctx_free(cx, scratch, (size_t)attention_scratch(&d) * sizeof(real));
+    op_own(cx, n ? &n->node : NULL, lse, (size_t)(d.B * d.H * d.Tq) * sizeof(real));
     return y;
 }

@@ -5,15 +5,18 @@
 struct conv_node {
     struct node node;
     struct tensor *y, *x, *w, *b;
-    real *scratch;
     struct im2col_dims dims;
 };
 
 static void backward(struct ctx *cx, struct node *node)
 {
     struct conv_node *n = (struct conv_node *)node;
-    ctx_backend(cx)->conv_bwd(n->x->grad, n->w->grad, n->b ? n->b->grad : NULL, n->scratch,
-                              n->y->grad, n->x->data, n->w->data, &n->dims, n->w->dim[0]);
+    real *scratch = op_reals(cx, conv_scratch(&n->dims));
+    if (!scratch)
+        return;
+    ctx_backend(cx)->conv_bwd(n->x->grad, n->w->grad, n->b ? n->b->grad : NULL, scratch, n->y->grad,
+                              n->x->data, n->w->data, &n->dims, n->w->dim[0]);
+    ctx_free(cx, scratch, (size_t)conv_scratch(&n->dims) * sizeof(real));
 }
 
 static bool check(struct ctx *cx, const struct tensor *w, const struct tensor *b,
@@ -42,9 +45,10 @@ struct tensor *op_conv(struct ctx *cx, struct tensor *x, struct tensor *w, struc
         return NULL;
     if (n) {
         n->y = y, n->x = x, n->w = w, n->b = b;
-        n->scratch = scratch, n->dims = d;
+        n->dims = d, n->node.reads &= ~NODE_READS_OUT;
     }
     ctx_backend(cx)->conv_fwd(y->data, scratch, x->data, w->data, b ? b->data : NULL, &d,
                               w->dim[0]);
+    ctx_free(cx, scratch, (size_t)conv_scratch(&d) * sizeof(real));
     return y;
 }

@@ -34,8 +34,9 @@ struct tensor *op_dropout(struct ctx *cx, struct tensor *x, double p)
     if (!ctx_ok(cx))
         return NULL;
     if (n)
-        n->y = y, n->x = x, n->keep = keep, n->draw = draw;
+        n->y = y, n->x = x, n->keep = keep, n->draw = draw, n->node.reads = 0;
     int64_t B = x->dims ? x->dim[0] : 1;
     ctx_backend(cx)->dropout_fwd(y->data, keep, x->data, B, B ? tensor_size(x) / B : 0, &draw);
+    op_own(cx, n ? &n->node : NULL, keep, (size_t)tensor_size(x));
     return y;
 }

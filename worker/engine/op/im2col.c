@@ -14,6 +14,12 @@ static void backward(struct ctx *cx, struct node *node)
     ctx_backend(cx)->im2col_bwd(n->x->grad, n->y->grad, &n->dims);
 }
 
+static void remake(struct ctx *cx, struct node *node)
+{
+    struct im2col_node *n = (struct im2col_node *)node;
+    ctx_backend(cx)->im2col_fwd(n->y->data, n->x->data, &n->dims);
+}
+
 struct tensor *op_im2col(struct ctx *cx, struct tensor *x, int k, int stride, int pad)
 {
     if (!OP_READY(cx, "im2col", x))
@@ -34,7 +40,7 @@ struct tensor *op_im2col(struct ctx *cx, struct tensor *x, int k, int stride, in
     if (!ctx_ok(cx))
         return NULL;
     if (n)
-        n->y = y, n->x = x, n->dims = d;
+        n->y = y, n->x = x, n->dims = d, n->node.reads = NODE_READS(0), n->node.remake = remake;
     ctx_backend(cx)->im2col_fwd(y->data, x->data, &d);
     return y;
 }

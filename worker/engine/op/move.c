@@ -33,6 +33,7 @@ static bool record(struct ctx *cx, struct tensor *y, const struct op_piece *piec
         return false;
     m->y = y;
     m->n = n;
+    m->node.reads = 0;
     memcpy(m->piece, piece, bytes);
     return true;
 }
@@ -41,7 +42,7 @@ struct tensor *op_move(struct ctx *cx, struct tensor *y, const struct op_piece *
 {
     if (!y)
         return NULL;
-    if (y->grad && !record(cx, y, piece, n))
+    if (y->grad && !record(cx, y, piece, n) && ctx_keeps(cx))
         return NULL;
     for (int i = 0; i < n; i++) {
         const struct op_piece *p = &piece[i];

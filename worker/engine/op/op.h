@@ -16,6 +16,10 @@
 struct tensor *op_linear(struct ctx *cx, struct tensor *x, struct tensor *w, struct tensor *b,
                          enum act act);
 
+/* r + x w^T + b, r of the output's shape: the end of a residual branch without dropout. */
+struct tensor *op_linear_add(struct ctx *cx, struct tensor *r, struct tensor *x, struct tensor *w,
+                             struct tensor *b);
+
 /* Normalises the last dimension; w, b [C]. */
 struct tensor *op_layernorm(struct ctx *cx, struct tensor *x, struct tensor *w, struct tensor *b,
                             double eps);

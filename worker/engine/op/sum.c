@@ -73,7 +73,7 @@ struct tensor *op_weighted_sum(struct ctx *cx, struct tensor *const *x, const do
             ctx_fail(cx, ST_INTERNAL, "weighted_sum: %s is not a scalar", op_text("x", x[i]).s);
     }
     struct tensor *y = op_scalar(cx, wants);
-    if (!y || (y->grad && !record(cx, y, x, k, n)))
+    if (!y || (y->grad && !record(cx, y, x, k, n) && ctx_keeps(cx)))
         return NULL;
     ctx_backend(cx)->memory->zero(y->data, sizeof(real));
     for (int i = 0; i < n; i++)

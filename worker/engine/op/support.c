@@ -9,7 +9,19 @@ bool op_ready(struct ctx *cx, const char *op, int n, struct tensor *const *in)
     for (int i = 0; i < n && ctx_ok(cx); i++)
         if (!in[i])
             ctx_fail(cx, ST_INTERNAL, "%s: input %d is missing", op, i);
+        else if (!(in[i]->base ? in[i]->base : in[i])->data)
+            ctx_fail(cx, ST_INTERNAL, "%s: input %d was made inside a block that is over", op, i);
     return ctx_ok(cx);
+}
+
+void op_own(struct ctx *cx, struct node *node, void *p, size_t bytes)
+{
+    if (!node) {
+        ctx_free(cx, p, bytes);
+        return;
+    }
+    node->own = p;
+    node->own_bytes = bytes;
 }
 
 bool op_same_shape(const struct tensor *a, const struct tensor *b)

@@ -46,6 +46,9 @@ struct tensor *op_like_rows(struct ctx *cx, const struct tensor *x, int64_t last
 struct tensor *op_like(struct ctx *cx, const struct tensor *x, bool with_grad);
 struct tensor *op_scalar(struct ctx *cx, bool with_grad);
 
+/* Memory p, of ctx_alloc(), belongs to the node; without one it is given back, so the op's kernel has run. */
+void op_own(struct ctx *cx, struct node *node, void *p, size_t bytes);
+
 static inline real *op_reals(struct ctx *cx, int64_t n)
 {
     return ctx_alloc(cx, (size_t)n * sizeof(real));

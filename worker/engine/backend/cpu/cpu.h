@@ -37,5 +37,7 @@ static inline int64_t conv_rows(const struct im2col_dims *d)
 
 /* The wants of the vector units, for scratch: every table's rows are padded to this many bytes. */
 #define CPU_ROW_BYTES 64
+/* Queries whose scores attention holds at once: with some hundred keys they fit the second cache. */
+#define ATTENTION_ROWS 48
 
 #endif

@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <time.h>
 
 #define SPINS 4000 /* some ten microseconds */
 
@@ -27,6 +29,43 @@ static struct {
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER,
           .start = PTHREAD_COND_INITIALIZER,
           .done = PTHREAD_COND_INITIALIZER};
+
+/* Each worker's own, a cache line apart at least. */
+static struct {
+    void *space;
+    double operations;
+    int64_t ns;
+    char apart[104];
+} own[POOL_MAX];
+
+void *pool_space(int worker)
+{
+    if (!own[worker].space)
+        own[worker].space = aligned_alloc(64, POOL_SPACE);
+    return own[worker].space;
+}
+
+int64_t pool_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void pool_book(int worker, double operations, int64_t ns)
+{
+    own[worker].operations += operations;
+    own[worker].ns += ns;
+}
+
+void pool_booked(double *ret_operations, double *ret_seconds)
+{
+    *ret_operations = *ret_seconds = 0;
+    for (int i = 0; i < POOL_MAX; i++) {
+        *ret_operations += own[i].operations;
+        *ret_seconds += 1e-9 * (double)own[i].ns;
+    }
+}
 
 int pool_threads(void)
 {

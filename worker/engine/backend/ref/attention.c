@@ -3,8 +3,8 @@
  * s_ij = scale q_i k_j, p_i = softmax over the valid keys, a_ij = p_ij keep_ij / (1 - p_drop), y_i
  * = sum_j a_ij v_j. Backward: da_ij = dy_i v_j, dp_ij = da_ij keep_ij / (1 - p_drop), ds_ij = p_ij
  * (dp_ij - sum_j p_ij dp_ij), dq_i = scale sum_j ds_ij k_j, dk_j += scale ds_ij q_i, dv_j += a_ij
- * dy_i. Padded keys are never read. p[B,H,Tq,Tk]: p_ij, with the sign bit set where it was dropped;
- * 0 for padded keys.
+ * dy_i. Padded keys are never read. lse_i = log sum_j exp s_ij over the valid keys is kept: p_ij = exp(s_ij - lse_i).
+ * The scratch holds one row of p.
  */
 #include "engine/backend/draw.h"
 #include "engine/backend/ref/ref.h"
@@ -28,9 +28,9 @@ static double dot(const real *a, const real *b, int64_t n)
     return sum;
 }
 
-/* p[Tk] of one row; valid [Tk] or NULL. A row without valid keys stays zero. */
-static void softmax_row(real *p, const real *q, const real *k, const uint8_t *valid,
-                        const struct attention_dims *d)
+/* p[Tk] of one row; valid [Tk] or NULL; 0 for padded keys. Returns lse; a row without valid keys stays zero. */
+static double softmax_row(real *p, const real *q, const real *k, const uint8_t *valid,
+                          const struct attention_dims *d)
 {
     int64_t C = d->H * d->E;
     double most = -INFINITY, sum = 0;
@@ -47,66 +47,81 @@ static void softmax_row(real *p, const real *q, const real *k, const uint8_t *va
     for (int64_t j = 0; j < d->Tk; j++)
         if (!valid || valid[j])
             p[j] = (real)(exp(p[j] - most) / sum);
+    return sum > 0 ? most + log(sum) : 0;
 }
 
-void ref_attention_fwd(real *y, real *p, real *scratch, const real *q, const real *k, const real *v,
-                       const uint8_t *mask, const struct attention_dims *d,
+void ref_attention_fwd(real *y, real *lse, real *scratch, const real *q, const real *k,
+                       const real *v, const uint8_t *mask, const struct attention_dims *d,
                        const struct dropout_draw *drop)
 {
-    (void)scratch;
     int64_t C = d->H * d->E;
     double keep = 1 / (1 - drop->p);
     for (int64_t r = 0; r < d->B * d->H * d->Tq; r++) {
         int64_t i = r % d->Tq, h = r / d->Tq % d->H, b = r / d->Tq / d->H;
         const uint8_t *valid = mask ? mask + b * d->Tk : NULL;
         const real *vh = v + b * d->Tk * C + h * d->E;
-        real *row = p + r * d->Tk, *out = y + (b * d->Tq + i) * C + h * d->E;
-        softmax_row(row, q + (b * d->Tq + i) * C + h * d->E, k + b * d->Tk * C + h * d->E, valid,
-                    d);
+        real *p = scratch, *out = y + (b * d->Tq + i) * C + h * d->E;
+        lse[r] = (real)softmax_row(p, q + (b * d->Tq + i) * C + h * d->E,
+                                   k + b * d->Tk * C + h * d->E, valid, d);
         for (int64_t j = 0; j < d->Tk; j++)
             if (dropped(drop, b, h, i, j))
-                row[j] = -row[j];
+                p[j] = 0;
         for (int64_t e = 0; e < d->E; e++) {
             double sum = 0;
             for (int64_t j = 0; j < d->Tk; j++)
-                if ((!valid || valid[j]) && !signbit(row[j]))
-                    sum += row[j] * keep * vh[j * C + e];
+                if (!valid || valid[j])
+                    sum += p[j] * keep * vh[j * C + e];
             out[e] = (real)sum;
         }
     }
 }
 
-void ref_attention_bwd(real *dq, real *dk, real *dv, real *scratch, const real *dy, const real *p,
+/* One row of one head: what of q, k, v belongs to it, its lse, which of its keys are valid. */
+struct row {
+    int64_t b, h, i, q, k; /* q, k: first elements */
+    double lse;
+    const uint8_t *valid; /* [Tk] or NULL */
+};
+
+static void row_bwd(real *dq, real *dk, real *dv, const struct row *r, const real *dy,
+                    const real *q, const real *k, const real *v, const struct attention_dims *d,
+                    const struct dropout_draw *drop)
+{
+    int64_t C = d->H * d->E;
+    double keep = 1 / (1 - drop->p), along = 0; /* sum_j p_ij dp_ij = sum_j a_ij da_ij = y_i dy_i */
+    for (int pass = 0; pass < 2; pass++)
+        for (int64_t j = 0; j < d->Tk; j++) {
+            if (r->valid && !r->valid[j])
+                continue;
+            const real *kj = k + r->k + j * C, *vj = v + r->k + j * C;
+            double p = exp(d->scale * dot(q + r->q, kj, d->E) - r->lse);
+            double share = dropped(drop, r->b, r->h, r->i, j) ? 0 : keep;
+            double dp = share * dot(dy + r->q, vj, d->E), ds = d->scale * p * (dp - along);
+            if (pass == 0)
+                along += p * dp;
+            for (int64_t e = 0; pass == 1 && e < d->E; e++) {
+                if (dq)
+                    dq[r->q + e] += (real)(ds * kj[e]);
+                if (dk)
+                    dk[r->k + j * C + e] += (real)(ds * q[r->q + e]);
+                if (dv)
+                    dv[r->k + j * C + e] += (real)(p * share * dy[r->q + e]);
+            }
+        }
+}
+
+void ref_attention_bwd(real *dq, real *dk, real *dv, real *scratch, const real *dy, const real *lse,
                        const real *q, const real *k, const real *v, const uint8_t *mask,
                        const struct attention_dims *d, const struct dropout_draw *drop)
 {
     (void)scratch;
     int64_t C = d->H * d->E;
-    double keep = 1 / (1 - drop->p);
-    for (int64_t r = 0; r < d->B * d->H * d->Tq; r++) {
-        int64_t i = r % d->Tq, h = r / d->Tq % d->H, b = r / d->Tq / d->H;
-        int64_t qi = (b * d->Tq + i) * C + h * d->E, k0 = b * d->Tk * C + h * d->E;
-        const uint8_t *valid = mask ? mask + b * d->Tk : NULL;
-        const real *row = p + r * d->Tk;
-        double along = 0; /* sum_j p_ij dp_ij = sum_j a_ij da_ij */
-        for (int64_t j = 0; j < d->Tk; j++)
-            if ((!valid || valid[j]) && !signbit(row[j]))
-                along += row[j] * keep * dot(dy + qi, v + k0 + j * C, d->E);
-        for (int64_t j = 0; j < d->Tk; j++) {
-            if (valid && !valid[j])
-                continue;
-            bool kept = !signbit(row[j]);
-            double dp = kept ? keep * dot(dy + qi, v + k0 + j * C, d->E) : 0;
-            double ds = d->scale * fabs(row[j]) * (dp - along);
-            for (int64_t e = 0; e < d->E; e++) {
-                int64_t ke = k0 + j * C + e;
-                if (dq)
-                    dq[qi + e] += (real)(ds * k[ke]);
-                if (dk)
-                    dk[ke] += (real)(ds * q[qi + e]);
-                if (dv && kept)
-                    dv[ke] += (real)(row[j] * keep * dy[qi + e]);
-            }
-        }
+    for (int64_t n = 0; n < d->B * d->H * d->Tq; n++) {
+        struct row r = {.i = n % d->Tq, .h = n / d->Tq % d->H, .b = n / d->Tq / d->H};
+        r.q = (r.b * d->Tq + r.i) * C + r.h * d->E;
+        r.k = r.b * d->Tk * C + r.h * d->E;
+        r.lse = lse[n];
+        r.valid = mask ? mask + r.b * d->Tk : NULL;
+        row_bwd(dq, dk, dv, &r, dy, q, k, v, d, drop);
     }
 }

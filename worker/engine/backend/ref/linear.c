@@ -5,26 +5,37 @@
  */
 #include "engine/backend/ref/ref.h"
 
-void ref_linear_fwd(real *y, real *slope, const real *x, const real *w, const real *b, int64_t R,
+void ref_linear_fwd(real *y, real *before, const real *x, const real *w, const real *b, int64_t R,
                     int64_t I, int64_t O, enum act act)
 {
     for (int64_t r = 0; r < R; r++)
         for (int64_t o = 0; o < O; o++) {
-            double u = b ? b[o] : 0, df;
+            double u = b ? b[o] : 0, slope;
             for (int64_t i = 0; i < I; i++)
                 u += (double)x[r * I + i] * w[o * I + i];
-            y[r * O + o] = (real)ref_act(act, u, &df);
-            if (slope)
-                slope[r * O + o] = (real)df;
+            y[r * O + o] = (real)ref_act(act, u, &slope);
+            if (before)
+                before[r * O + o] = (real)u;
         }
 }
 
-void ref_linear_bwd(real *dx, real *dw, real *db, real *dy, const real *y, const real *slope,
+void ref_linear_add_fwd(real *y, const real *r, const real *x, const real *w, const real *b,
+                        int64_t R, int64_t I, int64_t O)
+{
+    for (int64_t j = 0; j < R * O; j++) {
+        double u = r[j] + (double)(b ? b[j % O] : 0);
+        for (int64_t i = 0; i < I; i++)
+            u += (double)x[j / O * I + i] * w[j % O * I + i];
+        y[j] = (real)u;
+    }
+}
+
+void ref_linear_bwd(real *dx, real *dw, real *db, real *dy, const real *y, const real *before,
                     const real *x, const real *w, int64_t R, int64_t I, int64_t O, enum act act)
 {
     const real *g = dy;
     for (int64_t j = 0; j < R * O; j++)
-        dy[j] *= ref_slope(act, y, slope, j);
+        dy[j] *= ref_slope(act, y, before, j);
     for (int64_t r = 0; dx && r < R; r++)
         for (int64_t i = 0; i < I; i++) {
             double sum = 0;

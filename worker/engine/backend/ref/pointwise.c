@@ -24,28 +24,25 @@ double ref_act(enum act act, double u, double *ret_slope)
     return u;
 }
 
-void ref_act_fwd(real *y, real *slope, const real *x, int64_t n, enum act act)
+void ref_act_fwd(real *y, const real *x, int64_t n, enum act act)
 {
-    for (int64_t i = 0; i < n; i++) {
-        double df;
-        y[i] = (real)ref_act(act, x[i], &df);
-        if (slope)
-            slope[i] = (real)df;
-    }
+    double slope;
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (real)ref_act(act, x[i], &slope);
 }
 
-real ref_slope(enum act act, const real *y, const real *slope, int64_t i)
+real ref_slope(enum act act, const real *y, const real *before, int64_t i)
 {
-    if (act_needs_slope(act))
-        return slope[i];
-    return act == ACT_RELU ? y[i] > 0 : 1;
+    double slope = 1;
+    if (act_needs_before(act))
+        ref_act(act, before[i], &slope);
+    return act == ACT_RELU ? y[i] > 0 : (real)slope;
 }
 
-void ref_act_bwd(real *dx, const real *dy, const real *y, const real *slope, int64_t n,
-                 enum act act)
+void ref_act_bwd(real *dx, const real *dy, const real *y, const real *x, int64_t n, enum act act)
 {
     for (int64_t i = 0; i < n; i++)
-        dx[i] += dy[i] * ref_slope(act, y, slope, i);
+        dx[i] += dy[i] * ref_slope(act, y, x, i);
 }
 
 void ref_add_fwd(real *y, const real *a, const real *b, int64_t n)

@@ -12,6 +12,6 @@
 /* Activation and its slope at u, in double. */
 double ref_act(enum act act, double u, double *ret_slope);
 /* The slope of element i from what forward left. */
-real ref_slope(enum act act, const real *y, const real *slope, int64_t i);
+real ref_slope(enum act act, const real *y, const real *before, int64_t i);
 
 #endif
