@@ -50,16 +50,18 @@ static void put_totals(const struct structure *from, const struct structure *to,
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
-static void put_count(struct buf *out, bool colour, enum fate fate, int n)
+/* The column is as wide as "-m 99999"; nothing is padded behind the last one. */
+static void put_count(struct buf *out, bool colour, enum fate fate, int n, int *gap)
 {
     char text[32];
     static const char *const marks[FATES] = {"", "-m ", "+m ", "+s ", "-s ", ""};
-    snprintf(text, sizeof text, n ? "%s%d" : "", marks[fate], n);
-    if (colour && n)
-        buf_puts(out, fates[fate].code);
-    buf_printf(out, "%-9s", text);
-    if (colour && n)
-        buf_puts(out, "\033[0m");
+    *gap += n ? 0 : 9;
+    if (!n)
+        return;
+    int len = snprintf(text, sizeof text, "%s%d", marks[fate], n);
+    buf_printf(out, "%*s%s%s%s", *gap, "", colour ? fates[fate].code : "", text,
+               colour ? "\033[0m" : "");
+    *gap = len < 9 ? 9 - len : 1;
 }
 
 void structure_diff_text(const struct structure *from, const struct structure *to, int columns,
@@ -78,12 +80,13 @@ void structure_diff_text(const struct structure *from, const struct structure *t
             buf_printf(out, "%-15s %15s     %s\n", "", "kept",
                        "-m pruned, +m kept again, +s "
                        "shared, -s own weights again");
+        int gap = 0;
         buf_printf(out, "%-15s %5d -> %5d/%-5d", t->name, kept_in(from, t), kept_in(to, t),
                    t->groups);
-        put_count(out, colour, FATE_OUT, d.m_off);
-        put_count(out, colour, FATE_BACK, d.m_on);
-        put_count(out, colour, FATE_SHARED, d.s_on);
-        put_count(out, colour, FATE_OWN, d.s_off);
+        put_count(out, colour, FATE_OUT, d.m_off, &gap);
+        put_count(out, colour, FATE_BACK, d.m_on, &gap);
+        put_count(out, colour, FATE_SHARED, d.s_on, &gap);
+        put_count(out, colour, FATE_OWN, d.s_off, &gap);
         buf_puts(out, "\n");
     }
     if (changed)
