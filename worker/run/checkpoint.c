@@ -259,7 +259,7 @@ static enum status checkpoint_root(struct run *r, struct err *err)
 {
     char name[NAME_SIZE], sha[HASH_HEX_SIZE];
     snprintf(name, sizeof name, "checkpoints/step-%012lld.safetensors",
-             (long long)(r->state.total_step * 16 + r->state.stage));
+             (long long)r->state.total_step * 16 + r->state.stage);
     char *folder = job_folder_path(r->folder, "checkpoints"),
          *path = job_folder_path(r->folder, name);
     enum status st =
