@@ -259,12 +259,13 @@ static enum status pin(struct daemon *d, int64_t job_id, struct kept_row *k, str
         return err_set(err, ST_INVALID, "the name %s is too long to be pinned", k->path);
     TRY(link_file(d, job_id, k->path, to, err));
     TRY(write_sum(d, job_id, to, k->sha256, err));
-    k->row.path = to;
-    k->row.pinned = true;
-    enum status st = store_checkpoint_add(d->store, job_id, &k->row, err);
+    struct stored_checkpoint next = k->row;
+    next.path = to;
+    next.pinned = true;
+    TRY(store_checkpoint_add(d->store, job_id, &next, err));
     snprintf(k->path, sizeof k->path, "%s", to);
-    k->row.path = k->path;
-    return st;
+    k->row.pinned = true;
+    return ST_OK;
 }
 
 /* Back into checkpoints/, where the rule may take it; nothing is deleted by unpinning. */
@@ -285,9 +286,10 @@ static enum status unpin(struct daemon *d, int64_t job_id, struct kept_row *k, s
                        back, (long long)job_id, pinned);
     TRY(link_file(d, job_id, pinned, back, err));
     TRY(write_sum(d, job_id, back, k->sha256, err));
-    k->row.path = back;
-    k->row.pinned = false;
-    TRY(store_checkpoint_add(d->store, job_id, &k->row, err));
+    struct stored_checkpoint next = k->row;
+    next.path = back;
+    next.pinned = false;
+    TRY(store_checkpoint_add(d->store, job_id, &next, err));
     TRY(store_checkpoint_remove(d->store, job_id, pinned, err));
     job_file(d, job_id, pinned, path);
     unlink(path);
@@ -295,7 +297,7 @@ static enum status unpin(struct daemon *d, int64_t job_id, struct kept_row *k, s
     snprintf(path + n, sizeof path - n, ".sha256");
     unlink(path);
     snprintf(k->path, sizeof k->path, "%s", back);
-    k->row.path = k->path;
+    k->row.pinned = false;
     return ST_OK;
 }
 
