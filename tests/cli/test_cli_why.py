@@ -30,6 +30,8 @@ class Why(DaemonTest):
         self.assertIn("need 2 cores (1 of 4 are free); it waits for job %s" % runs, self.check(0, "explain", "last"))
         answer = self.check_json("explain", waits, "--json")
         self.assertEqual((answer["state"], answer["position"], len(answer["causes"])), ("QUEUED", 1, 1))
+        while self.check_json("show", runs, "--json")["state"] != "RUNNING":
+            time.sleep(0.05)
         self.assertIn("RUNNING", self.check(0, "explain", runs))
         self.check(3, "explain", "77", says="no job 77")
         self.check(2, "explain", says="explain")

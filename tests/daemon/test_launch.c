@@ -179,7 +179,7 @@ static void lives_and_ends(void **state)
 {
     struct bed *bed = *state;
     struct evidence ev;
-    behave(bed, "steps=5 step_ms=100", "count ran\nsleep 500\n");
+    behave(bed, "steps=25 step_ms=100", "count ran\nsleep 2500\n");
     poll_once(bed, &ev);
     assert_int_equal(ev.kind, EVIDENCE_ABSENT);
     start(bed);
