@@ -51,12 +51,9 @@ struct tensor *op_attention(struct ctx *cx, struct tensor *q, struct tensor *k, 
 {
     if (!OP_READY(cx, "attention", q, k, v) || !check(cx, q, k, v, heads, dropout))
         return NULL;
-    struct attention_dims d = {.B = q->dim[0],
-                               .H = heads,
-                               .Tq = q->dim[1],
-                               .Tk = k->dim[1],
-                               .E = q->dim[2] / heads,
-                               .scale = 1 / sqrt((double)(q->dim[2] / heads))};
+    struct attention_dims d = {
+        .B = q->dim[0], .H = heads, .Tq = q->dim[1], .Tk = k->dim[1], .E = q->dim[2] / heads};
+    d.scale = 1 / sqrt((double)d.E);
     struct dropout_draw draw = {.key = ctx_key(cx, RNG_DROPOUT), .sample0 = ctx_sample0(cx)};
     draw.p = ctx_train(cx) ? dropout : 0;
     struct tensor *y = op_like(cx, q, op_wants(q) || op_wants(k) || op_wants(v));
