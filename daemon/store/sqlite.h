@@ -105,7 +105,7 @@
       "INSERT OR REPLACE INTO phase_plans (job_id, phase, shape, steps) VALUES (?,?,?,?)")         \
     X(PHASE_PLANS, "SELECT p.job_id, p.phase, p.steps, t.seconds FROM phase_plans p "              \
                    "JOIN phase_times t ON t.job_id = p.job_id AND t.phase = p.phase "              \
-                   "WHERE p.shape = ?1 ORDER BY p.job_id DESC LIMIT 256")                          \
+                   "WHERE p.shape = ?1 AND p.timed = 1 ORDER BY p.job_id DESC LIMIT 256")          \
     X(PLACEMENT_SET, "INSERT OR REPLACE INTO placements (job_id, attempt, json) VALUES (?,?,?)")   \
     X(PLACEMENT_LOAD, "SELECT json FROM placements WHERE job_id = ?1 AND attempt = ?2")            \
     X(SLURM_SET, "INSERT INTO slurm_requests (job_id, json) VALUES (?,?)")                         \

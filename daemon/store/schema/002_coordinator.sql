@@ -89,6 +89,11 @@ CREATE TABLE phase_plans (
     phase  TEXT NOT NULL,
     shape  TEXT NOT NULL,                              -- model, batch, ranks and threads
     steps  INTEGER NOT NULL,                           -- 0: a phase without weight steps
+    timed  INTEGER NOT NULL DEFAULT 0,                 -- 1: phase_times has it
     PRIMARY KEY (job_id, phase)
 ) WITHOUT ROWID;
-CREATE INDEX phase_plans_by_shape ON phase_plans (shape, job_id);
+-- Only what is timed, so that a long queue of jobs alike costs a Submit nothing.
+CREATE INDEX phase_plans_by_shape ON phase_plans (shape, job_id) WHERE timed = 1;
+CREATE TRIGGER phase_plans_timed AFTER INSERT ON phase_times BEGIN
+    UPDATE phase_plans SET timed = 1 WHERE job_id = NEW.job_id AND phase = NEW.phase;
+END;
