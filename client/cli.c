@@ -36,6 +36,17 @@ int cli_print(struct cli *cli, const struct buf *text)
     return st == ST_OK ? 0 : cli_fail(cli, &err);
 }
 
+int cli_print_table(struct cli *cli, struct table *t)
+{
+    struct buf text;
+    buf_init(&text, 16 << 20);
+    table_print(t, &cli->out, &text);
+    int code = cli_print(cli, &text);
+    buf_fini(&text);
+    table_fini(t);
+    return code;
+}
+
 int cli_print_json(struct cli *cli, struct json_object *object)
 {
     struct buf text;

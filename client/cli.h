@@ -9,6 +9,7 @@
 #include "client/args.h"
 #include "client/exits.h"
 #include "rpc/rpc.h"
+#include "term/table.h"
 #include "term/term.h"
 
 #include <json-c/json.h>
@@ -42,6 +43,8 @@ int cli_fail(struct cli *cli, const struct err *err);
 /* Prints text or JSON to stdout, with a newline behind JSON; the object is consumed. Exit code. */
 int cli_print(struct cli *cli, const struct buf *text);
 int cli_print_json(struct cli *cli, struct json_object *object);
+/* Prints the table to stdout and ends it. Exit code. */
+int cli_print_table(struct cli *cli, struct table *t);
 /* Help of one command, or of all in one screen. help.c */
 void command_help(struct buf *out, const struct term *t, const struct command *command);
 void overview(struct buf *out, const struct term *t);

@@ -54,20 +54,14 @@ static int print_list(struct cli *cli, const char *id,
         {"STATE", false, false, false},  {"WRITTEN", false, false, true},
         {"SHA-256", false, false, true}};
     struct table t;
-    struct buf out;
     if (reply->n_checkpoints == 0) {
         cli_note(cli, "job %s has no checkpoints", id);
         return 0;
     }
-    buf_init(&out, 16 << 20);
     table_init(&t, columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < reply->n_checkpoints; i++)
         add_row(&t, reply->checkpoints[i]);
-    table_print(&t, &cli->out, &out);
-    int code = cli_print(cli, &out);
-    buf_fini(&out);
-    table_fini(&t);
-    return code;
+    return cli_print_table(cli, &t);
 }
 
 static int run_ls(struct cli *cli, const struct args *args)

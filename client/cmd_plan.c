@@ -92,16 +92,21 @@ static int plan_here(struct cli *cli, const struct job_input *in)
 
 /* ---- by the daemon ---------------------------------------------------------------------------- */
 
-void validate_request(Espalier__V1__ValidateRequest *request, struct wire_overrides *w,
-                      const struct job_input *in)
+void wire_overrides_fill(struct wire_overrides *w, const struct job_input *in)
 {
-    espalier__v1__validate_request__init(request);
     for (int i = 0; i < in->n_over; i++) {
         espalier__v1__override__init(&w->over[i]);
         w->over[i].key = (char *)in->over[i].key;
         w->over[i].value = (char *)in->over[i].value;
         w->list[i] = &w->over[i];
     }
+}
+
+void validate_request(Espalier__V1__ValidateRequest *request, struct wire_overrides *w,
+                      const struct job_input *in)
+{
+    espalier__v1__validate_request__init(request);
+    wire_overrides_fill(w, in);
     request->job_file.data = (uint8_t *)buf_str(&in->text);
     request->job_file.len = in->text.len;
     request->file_name = (char *)in->name;

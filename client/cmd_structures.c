@@ -85,8 +85,6 @@ static int print_history(struct cli *cli, const Espalier__V1__ListStructuresRepl
         {"KEPT", true, false, false},    {"PRUNED", true, false, false},
         {"SHARED", true, false, false},  {"SHA-256", false, false, true}};
     struct table t;
-    struct buf out;
-    buf_init(&out, 16 << 20);
     table_init(&t, columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < reply->n_structures; i++) {
         const Espalier__V1__StructureInfo *s = reply->structures[i];
@@ -97,11 +95,7 @@ static int print_history(struct cli *cli, const Espalier__V1__ListStructuresRepl
         put_part(&t, s->shared);
         table_cell(&t, STYLE_DIM, "%.12s", s->sha256);
     }
-    table_print(&t, &cli->out, &out);
-    int code = cli_print(cli, &out);
-    buf_fini(&out);
-    table_fini(&t);
-    return code;
+    return cli_print_table(cli, &t);
 }
 
 int run_history(struct cli *cli, const struct args *args)

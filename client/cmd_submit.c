@@ -17,7 +17,7 @@
 #define TRIES 3 /* the request id makes a repeated Submit one job */
 
 struct wire {
-    Espalier__V1__Override over[ARGS_MAX], *list[ARGS_MAX];
+    struct wire_overrides overrides;
     char request_id[33];
 };
 
@@ -30,17 +30,12 @@ static enum status fill_request(struct wire *w, const struct job_input *in,
         return err_errno(err, "no random bytes for the request's id");
     for (int i = 0; i < 16; i++)
         snprintf(w->request_id + 2 * i, 3, "%02x", random[i]);
-    for (int i = 0; i < in->n_over; i++) {
-        espalier__v1__override__init(&w->over[i]);
-        w->over[i].key = (char *)in->over[i].key;
-        w->over[i].value = (char *)in->over[i].value;
-        w->list[i] = &w->over[i];
-    }
+    wire_overrides_fill(&w->overrides, in);
     request->job_file.data = (uint8_t *)buf_str(&in->text);
     request->job_file.len = in->text.len;
     request->file_name = (char *)in->name;
     request->n_overrides = (size_t)in->n_over;
-    request->overrides = w->list;
+    request->overrides = w->overrides.list;
     request->request_id = w->request_id;
     request->folder = in->folder;
     return ST_OK;

@@ -138,7 +138,6 @@ static void token_row(struct table *t, const Espalier__V1__Token *k)
 static int print_tokens(struct cli *cli, const Espalier__V1__ListTokensReply *reply)
 {
     struct table t;
-    struct buf out;
     if (reply->n_tokens == 0) {
         cli_note(cli, "no tokens");
         return 0;
@@ -146,12 +145,7 @@ static int print_tokens(struct cli *cli, const Espalier__V1__ListTokensReply *re
     table_init(&t, columns, (int)(sizeof columns / sizeof *columns));
     for (size_t i = 0; i < reply->n_tokens; i++)
         token_row(&t, reply->tokens[i]);
-    buf_init(&out, 8 << 20);
-    table_print(&t, &cli->out, &out);
-    int code = cli_print(cli, &out);
-    buf_fini(&out);
-    table_fini(&t);
-    return code;
+    return cli_print_table(cli, &t);
 }
 
 static int run_ls(struct cli *cli, const struct args *args)

@@ -13,11 +13,12 @@ enum plan_by {
 /* Checks FILE (args' first positional) with its --set, prints findings and plan. The exit code. */
 int plan_job(struct cli *cli, const struct args *args, enum plan_by by);
 
-/* The request's wire form of a job file; what it points at belongs to `in`. */
+/* The wire form of a job file and its --set list; what they point at belongs to `in`. */
 struct job_input;
 struct wire_overrides {
     Espalier__V1__Override over[ARGS_MAX], *list[ARGS_MAX];
 };
+void wire_overrides_fill(struct wire_overrides *w, const struct job_input *in);
 void validate_request(Espalier__V1__ValidateRequest *request, struct wire_overrides *w,
                       const struct job_input *in);
 
