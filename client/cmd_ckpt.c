@@ -4,6 +4,7 @@
 #include "client/pull.h"
 
 #include "base/file.h"
+#include "jobfile/keep.h"
 #include "term/format.h"
 #include "term/table.h"
 
@@ -24,6 +25,14 @@ static enum status load_list(struct cli *cli, const char *id,
 
 /* ---- ls -------------------------------------------------------------------------------------- */
 
+static void add_metric(struct table *t, const char *name, double value)
+{
+    if (name[0])
+        table_cell(t, STYLE_PLAIN, "%s %.4g", name, value);
+    else
+        table_cell(t, STYLE_DIM, "-");
+}
+
 static void add_row(struct table *t, const Espalier__V1__Checkpoint *c)
 {
     char size[FORMAT_MAX], time[FORMAT_MAX];
@@ -31,10 +40,7 @@ static void add_row(struct table *t, const Espalier__V1__Checkpoint *c)
     table_cell(t, STYLE_PLAIN, "%llu", (unsigned long long)c->total_step);
     table_cell(t, STYLE_PLAIN, "%s", c->phase[0] ? c->phase : "-");
     table_cell(t, STYLE_PLAIN, "%u", c->attempt);
-    if (c->metric_name[0])
-        table_cell(t, STYLE_PLAIN, "%s %.4g", c->metric_name, c->metric);
-    else
-        table_cell(t, STYLE_DIM, "-");
+    add_metric(t, c->metric_name, c->metric);
     table_cell(t, STYLE_PLAIN, "%s", format_size(size, c->size_bytes));
     table_cell(t, c->present ? STYLE_PLAIN : STYLE_RED, "%s",
                !c->present ? "missing"
@@ -92,14 +98,16 @@ static bool is_named(const Espalier__V1__Checkpoint *c, const char *name)
     return !strcmp(c->name, name) || !strcmp(path_base(c->name), name) || !strcmp(step, name);
 }
 
-/* The smallest metric of the newest phase that has one. */
+/* By the metric of the newest phase that has one. */
 static const Espalier__V1__Checkpoint *best_of(const Espalier__V1__ListCheckpointsReply *reply)
 {
     const Espalier__V1__Checkpoint *best = NULL;
     for (size_t i = reply->n_checkpoints; i-- > 0;) {
         const Espalier__V1__Checkpoint *c = reply->checkpoints[i];
         if (c->present && c->metric_name[0] &&
-            (!best || (!strcmp(c->phase, best->phase) && c->metric < best->metric)))
+            (!best ||
+             (!strcmp(c->phase, best->phase) && !strcmp(c->metric_name, best->metric_name) &&
+              keep_metric_better(keep_metric_find(c->metric_name), c->metric, best->metric))))
             best = c;
     }
     return best;
@@ -243,21 +251,40 @@ static int run_verify(struct cli *cli, const struct args *args)
 
 /* ---- gc -------------------------------------------------------------------------------------- */
 
+static void add_collected(struct table *t, const Espalier__V1__Collected *c, bool stays)
+{
+    char size[FORMAT_MAX];
+    table_cell(t, STYLE_BOLD, "%s", c->name);
+    table_cell(t, STYLE_PLAIN, "%s", format_size(size, c->size_bytes));
+    add_metric(t, c->metric_name, c->metric);
+    table_cell(t, stays ? STYLE_GREEN : STYLE_RED, "%s", stays ? "stays" : "goes");
+    table_cell(t, STYLE_PLAIN, "%s", c->why);
+}
+
+/* What stays is told before anything goes, with why. */
 static int print_collected(struct cli *cli, const Espalier__V1__CollectCheckpointsReply *reply,
                            bool dry_run)
 {
-    char size[FORMAT_MAX];
+    static const struct table_column columns[] = {{"NAME", false, false, false},
+                                                  {"SIZE", true, false, false},
+                                                  {"METRIC", false, false, false},
+                                                  {"", false, false, false},
+                                                  {"WHY", false, false, false}};
+    char size[FORMAT_MAX], kept[FORMAT_MAX];
     uint64_t bytes = 0;
-    struct buf out;
-    buf_init(&out, 1 << 20);
+    struct table t;
+    table_init(&t, columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < reply->n_collected; i++) {
-        const Espalier__V1__Collected *c = reply->collected[i];
-        buf_printf(&out, "%s  %s  %s\n", c->name, format_size(size, c->size_bytes), c->why);
-        bytes += c->size_bytes;
+        add_collected(&t, reply->collected[i], false);
+        bytes += reply->collected[i]->size_bytes;
     }
-    int code = cli_print(cli, &out);
-    buf_fini(&out);
-    char kept[FORMAT_MAX];
+    for (size_t i = 0; dry_run && i < reply->n_kept; i++)
+        add_collected(&t, reply->kept[i], true);
+    int code = 0;
+    if (t.ncells)
+        code = cli_print_table(cli, &t);
+    else
+        table_fini(&t);
     cli_note(cli, "%zu checkpoint%s, %s %s; %s stay", reply->n_collected,
              reply->n_collected == 1 ? "" : "s", format_size(size, bytes),
              dry_run ? "would go" : "are gone", format_size(kept, reply->kept_bytes));

@@ -5,7 +5,6 @@
 #include "daemon.h"
 #include "job/folder.h"
 #include "job/sweep.h"
-#include "jobfile/keep.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,19 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-struct found {
-    char path[JOB_FILE_MAX];
-    int64_t bytes;
-    bool row, file, has_metric;
-    double metric;
-    int stage;
-};
-
-struct search {
-    struct found *list; /* owned; COLLECT_MAX */
-    size_t n;
-};
 
 /* The stage is the lowest hex digit of the file's number (docs/spec/checkpoint.md 1). */
 static int stage_of(const char *name)
@@ -41,81 +27,80 @@ static bool is_checkpoint(const char *name)
            strcmp(name + len - 12, ".safetensors") == 0;
 }
 
-static void find_files(struct search *s, const char *job_dir)
+static void find_files(struct collection *c, const char *job_dir)
 {
     char dir[FOLDER_PATH_MAX + 16], path[FOLDER_PATH_MAX + JOB_FILE_MAX];
     struct stat sb;
     snprintf(dir, sizeof dir, "%s/checkpoints", job_dir);
     DIR *d = opendir(dir);
-    for (struct dirent *e; d && s->n < COLLECT_MAX && (e = readdir(d));) {
+    for (struct dirent *e; d && c->n < COLLECT_MAX && (e = readdir(d));) {
         if (!is_checkpoint(e->d_name))
             continue;
-        struct found *f = &s->list[s->n];
-        *f = (struct found){.file = true, .stage = stage_of(e->d_name)};
+        struct collected *f = &c->list[c->n];
+        *f = (struct collected){.file = true, .stage = stage_of(e->d_name)};
         snprintf(f->path, sizeof f->path, "checkpoints/%.200s", e->d_name);
         snprintf(path, sizeof path, "%s/%.200s", dir, e->d_name);
         if (lstat(path, &sb) < 0 || !S_ISREG(sb.st_mode))
             continue;
         f->bytes = sb.st_size;
-        s->n++;
+        c->n++;
     }
     if (d)
         closedir(d);
 }
 
-static bool join_row(const struct stored_checkpoint *c, void *user)
+static struct collected *find_path(struct collection *c, const char *path)
 {
-    struct search *s = user;
-    if (c->pinned)
-        return true;
-    struct found *f = NULL;
-    for (size_t i = 0; i < s->n && !f; i++)
-        f = strcmp(s->list[i].path, c->path) == 0 ? &s->list[i] : NULL;
-    if (!f && s->n == COLLECT_MAX)
+    for (size_t i = 0; i < c->n; i++)
+        if (strcmp(c->list[i].path, path) == 0)
+            return &c->list[i];
+    return NULL;
+}
+
+static bool join_row(const struct stored_checkpoint *row, void *user)
+{
+    struct collection *c = user;
+    struct collected *f = find_path(c, row->path);
+    if (!f && c->n == COLLECT_MAX)
         return false;
     if (!f) {
-        f = &s->list[s->n++];
-        *f = (struct found){0};
-        snprintf(f->path, sizeof f->path, "%s", c->path);
+        f = &c->list[c->n++];
+        *f = (struct collected){.pinned = row->pinned, .bytes = row->pinned ? row->size_bytes : 0};
+        snprintf(f->path, sizeof f->path, "%s", row->path);
     }
     f->row = true;
-    f->has_metric = c->metric_name[0] != '\0';
-    f->metric = c->metric;
+    f->has_metric = row->metric_name[0] && keep_metric_find(row->metric_name) == c->rule.by;
+    f->metric = row->metric;
     return true;
 }
 
-/* Rows without a file first, then by age, which the name tells. */
+/* Rows without a file, what is pinned, then by age, which the name tells. */
 static int by_age(const void *a, const void *b)
 {
-    const struct found *x = a, *y = b;
-    return x->file != y->file ? x->file - y->file : strcmp(x->path, y->path);
+    const struct collected *x = a, *y = b;
+    int class_x = x->file ? 2 : x->pinned, class_y = y->file ? 2 : y->pinned;
+    return class_x != class_y ? class_x - class_y : strcmp(x->path, y->path);
 }
 
-static void add_collected(struct collection *c, const struct found *f, const char *why)
+static void apply_rule(struct collection *c, struct keep_item *items)
 {
-    struct collected *to = &c->list[c->n++];
-    *to = (struct collected){.bytes = f->bytes, .why = why, .row = f->row, .file = f->file};
-    snprintf(to->path, sizeof to->path, "%s", f->path);
-}
-
-static void apply_rule(const struct keep_rule *rule, const struct search *s,
-                       struct keep_item *items, struct collection *c)
-{
-    size_t missing = 0;
-    while (missing < s->n && !s->list[missing].file)
-        add_collected(c, &s->list[missing++], "missing");
-    size_t n = s->n - missing;
-    for (size_t i = 0; i < n; i++) {
-        const struct found *f = &s->list[missing + i];
-        items[i] = (struct keep_item){
-            .bytes = f->bytes, .stage = f->stage, .has_metric = f->has_metric, .metric = f->metric};
+    size_t first = 0;
+    for (; first < c->n && !c->list[first].file; first++) {
+        c->list[first].stays = c->list[first].pinned;
+        c->list[first].why = c->list[first].pinned ? "pinned" : "missing";
     }
-    keep_apply(rule, items, n);
+    struct collected *file = c->list + first;
+    size_t n = c->n - first;
+    for (size_t i = 0; i < n; i++)
+        items[i] = (struct keep_item){.bytes = file[i].bytes,
+                                      .stage = file[i].stage,
+                                      .has_metric = file[i].has_metric,
+                                      .metric = file[i].metric};
+    keep_apply(&c->rule, items, n);
     for (size_t i = 0; i < n; i++) {
-        if (items[i].why)
-            add_collected(c, &s->list[missing + i], items[i].why);
-        else
-            c->kept_bytes += items[i].bytes;
+        file[i].stays = items[i].stays;
+        file[i].why = items[i].why;
+        c->kept_bytes += items[i].stays ? items[i].bytes : 0;
     }
 }
 
@@ -123,24 +108,21 @@ enum status collection_plan(struct daemon *d, int64_t job_id, struct collection 
                             struct err *err)
 {
     char dir[FOLDER_PATH_MAX];
-    struct keep_rule rule;
-    struct search s = {calloc(COLLECT_MAX, sizeof *s.list), 0};
     struct keep_item *items = calloc(COLLECT_MAX, sizeof *items);
     *ret_c = (struct collection){.list = calloc(COLLECT_MAX, sizeof *ret_c->list)};
-    enum status st = s.list && items && ret_c->list
-                         ? store_keep_rule_load(d->store, job_id, &rule, err)
+    enum status st = items && ret_c->list
+                         ? store_keep_rule_load(d->store, job_id, &ret_c->rule, err)
                          : err_set(err, ST_NOMEM, "the daemon is out of memory");
     if (st == ST_OK) {
         folder_path(d, job_id, dir);
-        find_files(&s, dir);
-        st = store_checkpoints(d->store, job_id, join_row, &s, err);
+        find_files(ret_c, dir);
+        st = store_checkpoints(d->store, job_id, join_row, ret_c, err);
     }
     if (st == ST_OK) {
-        qsort(s.list, s.n, sizeof *s.list, by_age);
-        apply_rule(&rule, &s, items, ret_c);
+        qsort(ret_c->list, ret_c->n, sizeof *ret_c->list, by_age);
+        apply_rule(ret_c, items);
     }
     free(items);
-    free(s.list);
     return st;
 }
 
@@ -148,7 +130,7 @@ enum status collection_drop_rows(struct daemon *d, int64_t job_id, const struct 
                                  struct err *err)
 {
     for (size_t i = 0; i < c->n; i++)
-        if (c->list[i].row)
+        if (!c->list[i].stays && c->list[i].row)
             TRY(store_checkpoint_remove(d->store, job_id, c->list[i].path, err));
     return ST_OK;
 }
@@ -174,7 +156,7 @@ static void drop_file(struct daemon *d, int64_t job_id, const char *path)
 void collection_drop_files(struct daemon *d, int64_t job_id, const struct collection *c)
 {
     for (size_t i = 0; i < c->n; i++)
-        if (c->list[i].file)
+        if (!c->list[i].stays && c->list[i].file)
             drop_file(d, job_id, c->list[i].path);
     sweep_folders(d);
 }

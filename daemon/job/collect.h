@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "job/job.h"
+#include "jobfile/keep.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,22 +21,28 @@ struct daemon;
 struct collected {
     char path[JOB_FILE_MAX];
     int64_t bytes;
-    const char *why; /* static text */
-    bool row, file;  /* which of the two is there */
+    bool row, file, pinned; /* row, file: which of the two is there */
+    int stage;
+    bool has_metric; /* the rule's */
+    double metric;
+    bool stays;
+    const char *why; /* either way; static text */
 };
 struct collection {
-    struct collected *list; /* owned; oldest first */
+    struct collected
+        *list; /* owned; rows of files that are gone, what is pinned, then the others by age */
     size_t n;
-    int64_t kept_bytes;
+    struct keep_rule rule;
+    int64_t kept_bytes; /* by the rule */
 };
 
-/* What would go. collection_fini() in every case. */
+/* What would go, and what would stay. collection_fini() in every case. */
 enum status collection_plan(struct daemon *d, int64_t job_id, struct collection *ret_c,
                             struct err *err);
-/* Its rows, in the open group. */
+/* The rows of what goes, in the open group. */
 enum status collection_drop_rows(struct daemon *d, int64_t job_id, const struct collection *c,
                                  struct err *err);
-/* Its files; after the commit. */
+/* Its files; after the commit. What a kill leaves of them, the next collection finds. */
 void collection_drop_files(struct daemon *d, int64_t job_id, const struct collection *c);
 void collection_fini(struct collection *c);
 

@@ -363,27 +363,45 @@ static void drop_collecting(void *arg)
     free(g);
 }
 
+/* Into ret_wire[] those that stay, or those that go; borrowed from c. */
+static size_t wire_collected(const struct collection *c, bool stays, V1(Collected) * ret_wire,
+                             V1(Collected) * *ret_list)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        const struct collected *from = &c->list[i];
+        if (from->stays != stays)
+            continue;
+        V1(Collected) *to = ret_list[n] = &ret_wire[n];
+        espalier__v1__collected__init(to);
+        to->name = (char *)from->path;
+        to->size_bytes = (uint64_t)from->bytes;
+        to->why = (char *)from->why;
+        to->metric_name = (char *)(from->has_metric ? keep_metric_name(c->rule.by) : "");
+        to->metric = from->has_metric ? from->metric : 0;
+        n++;
+    }
+    return n;
+}
+
 static void send_collect(struct daemon *d, struct rpc_call *call, void *arg)
 {
     const struct collecting *g = arg;
     size_t n = g->c.n;
     V1(Collected) *each = calloc(n + 1, sizeof *each), **list = calloc(n + 1, sizeof(void *));
+    V1(CollectCheckpointsReply) reply = ESPALIER__V1__COLLECT_CHECKPOINTS_REPLY__INIT;
+    reply.kept_bytes = (uint64_t)g->c.kept_bytes;
+    if (each && list) {
+        reply.collected = list;
+        reply.n_collected = wire_collected(&g->c, false, each, list);
+        reply.kept = list + reply.n_collected;
+        reply.n_kept = wire_collected(&g->c, true, each + reply.n_collected, reply.kept);
+    }
     if (!g->dry_run) {
         collection_drop_files(d, g->job_id, &g->c);
-        log_info("job %lld: %zu checkpoints were collected by %s", (long long)g->job_id, n,
-                 d->caller->name);
+        log_info("job %lld: %zu checkpoints were collected by %s", (long long)g->job_id,
+                 reply.n_collected, d->caller->name);
     }
-    for (size_t i = 0; each && list && i < n; i++) {
-        espalier__v1__collected__init(&each[i]);
-        each[i].name = g->c.list[i].path;
-        each[i].size_bytes = (uint64_t)g->c.list[i].bytes;
-        each[i].why = (char *)g->c.list[i].why;
-        list[i] = &each[i];
-    }
-    V1(CollectCheckpointsReply) reply = ESPALIER__V1__COLLECT_CHECKPOINTS_REPLY__INIT;
-    reply.collected = list;
-    reply.n_collected = n;
-    reply.kept_bytes = (uint64_t)g->c.kept_bytes;
     if (each && list)
         rpc_call_reply(call, &reply.base);
     else

@@ -86,9 +86,9 @@
     X(CHECKPOINT_LOAD, STORE_CHECKPOINT_SELECT " WHERE job_id = ?1 AND path = ?2")                 \
     X(CHECKPOINTS, STORE_CHECKPOINT_SELECT " WHERE job_id = ?1 ORDER BY total_step, path")         \
     X(CHECKPOINT_REMOVE, "DELETE FROM checkpoints WHERE job_id = ?1 AND path = ?2")                \
-    X(KEEP_RULE_SET,                                                                               \
-      "INSERT OR REPLACE INTO keep_rules (job_id, last, best, quota_bytes) VALUES (?,?,?,?)")      \
-    X(KEEP_RULE_LOAD, "SELECT last, best, quota_bytes FROM keep_rules WHERE job_id = ?1")          \
+    X(KEEP_RULE_SET, "INSERT OR REPLACE INTO keep_rules (job_id, last, best, best_by, "            \
+                     "quota_bytes) VALUES (?,?,?,?,?)")                                            \
+    X(KEEP_RULE_LOAD, "SELECT last, best, best_by, quota_bytes FROM keep_rules WHERE job_id = ?1") \
     X(STRUCTURES, "SELECT version, total_step, digest, params_kept, pruned, shared FROM "          \
                   "structures WHERE job_id = ?1 ORDER BY version")                                 \
     X(ARTIFACT_ADD,                                                                                \

@@ -96,7 +96,8 @@ enum status store_keep_rule_set(struct store *s, int64_t job_id, const struct ke
     sqlite3_bind_int64(q, 1, job_id);
     sqlite3_bind_int64(q, 2, rule->last);
     sqlite3_bind_int64(q, 3, rule->best);
-    sqlite3_bind_int64(q, 4, rule->quota_bytes);
+    sqlite3_bind_text(q, 4, keep_metric_name(rule->by), -1, SQLITE_STATIC);
+    sqlite3_bind_int64(q, 5, rule->quota_bytes);
     return store_run(s, q, "adding a job", err);
 }
 
@@ -110,7 +111,8 @@ enum status store_keep_rule_load(struct store *s, int64_t job_id, struct keep_ru
     if (st == ST_OK)
         *ret_rule = (struct keep_rule){.last = sqlite3_column_int64(q, 0),
                                        .best = sqlite3_column_int64(q, 1),
-                                       .quota_bytes = sqlite3_column_int64(q, 2)};
+                                       .by = keep_metric_find(store_text(q, 2)),
+                                       .quota_bytes = sqlite3_column_int64(q, 3)};
     sqlite3_reset(q);
     return st == ST_NOT_FOUND ? ST_OK : st;
 }

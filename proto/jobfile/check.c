@@ -3,6 +3,7 @@
  * Each check is one function; check_all is their list. A check whose keys already have a fault
  * stays silent.
  */
+#include "jobfile/keep.h"
 #include "jobfile/parse.h"
 
 #include <errno.h>
@@ -386,6 +387,23 @@ static void check_results(struct parse *p)
                  "shared and expanded are both false, so the compressed model is not exported");
 }
 
+/* Checkpoints can only be compared by what is measured when they are written. */
+static void check_best(struct parse *p)
+{
+    const struct jobfile *job = p->job;
+    if (!good(p, KEY_checkpoint_best_by) || job->checkpoint_best_by == BEST_LOSS)
+        return;
+    const char *name = keep_metric_name((enum best_by)job->checkpoint_best_by);
+    if (good(p, KEY_evaluate_at_checkpoints) && !job->evaluate_at_checkpoints)
+        complain(p, KEY_checkpoint_best_by, false,
+                 "%s is not measured: checkpoints of this job record loss alone; set "
+                 "evaluate.at_checkpoints: true, which scores data.eval before each",
+                 name);
+    else if (good(p, KEY_data_eval) && !text_of(p, KEY_data_eval)[0])
+        complain(p, KEY_checkpoint_best_by, false,
+                 "%s is measured on data.eval, which is not set; use loss, or set data.eval", name);
+}
+
 void check_all(struct parse *p)
 {
     check_paths(p);
@@ -399,5 +417,6 @@ void check_all(struct parse *p)
     check_schedule(p);
     check_pull(p);
     check_results(p);
+    check_best(p);
     check_slurm(p);
 }

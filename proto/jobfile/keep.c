@@ -1,13 +1,38 @@
 /* keep.c - see keep.h. */
 #include "jobfile/keep.h"
 
+#include <string.h>
+
 #define MIB ((int64_t)1 << 20)
+
+static const char *const metric_names[BEST_COUNT] = {
+    [BEST_LOSS] = "loss",         [BEST_P1] = "p1",          [BEST_P5] = "p5", [BEST_P10] = "p10",
+    [BEST_P1_MACRO] = "p1_macro", [BEST_P1_GIOU] = "p1_giou"};
+
+const char *keep_metric_name(enum best_by by)
+{
+    return metric_names[by];
+}
+
+enum best_by keep_metric_find(const char *name)
+{
+    enum best_by by = 0;
+    while (by < BEST_COUNT && strcmp(metric_names[by], name) != 0)
+        by++;
+    return by;
+}
+
+bool keep_metric_better(enum best_by by, double value, double than)
+{
+    return by == BEST_LOSS ? value < than : value > than;
+}
 
 struct keep_rule keep_rule_of(const struct jobfile *job)
 {
     return (struct keep_rule){.last = job->train_checkpoint_keep,
                               .best = job->checkpoint_best,
-                              .quota_bytes = job->checkpoint_quota_mib * MIB};
+                              .quota_bytes = job->checkpoint_quota_mib * MIB,
+                              .by = (enum best_by)job->checkpoint_best_by};
 }
 
 /* The newest stage in which something was measured; -1 if none. */
@@ -20,12 +45,12 @@ static int measured_stage(const struct keep_item *items, size_t n)
 }
 
 /* How many of the stage are better, the newer of equals being the better one. */
-static int64_t rank_of(const struct keep_item *items, size_t n, size_t at)
+static int64_t rank_of(enum best_by by, const struct keep_item *items, size_t n, size_t at)
 {
     int64_t better = 0;
     for (size_t i = 0; i < n; i++)
         if (i != at && items[i].has_metric && items[i].stage == items[at].stage)
-            better += items[i].metric < items[at].metric ||
+            better += keep_metric_better(by, items[i].metric, items[at].metric) ||
                       (items[i].metric == items[at].metric && i > at);
     return better;
 }
@@ -34,10 +59,11 @@ static void hold_quota(const struct keep_rule *rule, struct keep_item *items, si
 {
     int64_t bytes = 0;
     for (size_t i = 0; i < n; i++)
-        bytes += items[i].why ? 0 : items[i].bytes;
+        bytes += items[i].stays ? items[i].bytes : 0;
     for (size_t i = 0; i + 1 < n && bytes > rule->quota_bytes; i++) {
-        if (items[i].why)
+        if (!items[i].stays)
             continue;
+        items[i].stays = false;
         items[i].why = "over quota";
         bytes -= items[i].bytes;
     }
@@ -48,9 +74,13 @@ void keep_apply(const struct keep_rule *rule, struct keep_item *items, size_t n)
     int stage = measured_stage(items, n);
     for (size_t i = 0; i < n; i++) {
         bool newest = i + 1 == n || (int64_t)(n - i) <= rule->last;
-        bool best =
-            items[i].has_metric && items[i].stage == stage && rank_of(items, n, i) < rule->best;
-        items[i].why = newest || best ? NULL : "old";
+        bool best = items[i].has_metric && items[i].stage == stage &&
+                    rank_of(rule->by, items, n, i) < rule->best;
+        items[i].stays = newest || best;
+        items[i].why = newest && best ? "newest and best"
+                       : newest       ? "newest"
+                       : best         ? "best"
+                                      : "old";
     }
     if (rule->quota_bytes > 0)
         hold_quota(rule, items, n);

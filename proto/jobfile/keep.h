@@ -12,18 +12,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What a checkpoint may be measured by: checkpoint.best_by, as it stands in files, rows and reports. */
+const char *keep_metric_name(enum best_by by);
+/* BEST_COUNT: of no known name. */
+enum best_by keep_metric_find(const char *name);
+/* The larger the better: all but the loss. */
+bool keep_metric_better(enum best_by by, double value, double than);
+
 struct keep_rule {
     int64_t last, best;  /* so many; last at least 1 */
     int64_t quota_bytes; /* 0 = none */
+    enum best_by by;
 };
 struct keep_rule keep_rule_of(const struct jobfile *job);
 
 struct keep_item {
     int64_t bytes;
-    int stage; /* which metrics can be compared: those of one stage */
-    bool has_metric;
-    double metric;   /* the smaller the better */
-    const char *why; /* out: NULL = it stays; else "old" or "over quota" (static text) */
+    int stage;       /* which metrics can be compared: those of one stage */
+    bool has_metric; /* the rule's */
+    double metric;
+    bool stays; /* out */
+    const char
+        *why; /* out, static text: "newest", "best", "newest and best"; "old", "over quota" */
 };
 
 /* items: oldest first. The last one always stays: it is what the job goes on from. Kept are the `last` newest, and the

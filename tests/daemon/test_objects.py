@@ -17,7 +17,11 @@ phases.pretrain: {steps: 1000}
 phases.search: {steps: %d}
 train: {checkpoint_keep: %d}
 checkpoint: {best: %d, quota_mib: %d}
-"""
+%s"""
+
+
+def first_words(table):
+    return [line.split()[0] for line in table.splitlines()[1:]]
 
 
 class Objects(Case):
@@ -32,10 +36,10 @@ class Objects(Case):
         self.said = p.stderr
         return p.stdout
 
-    def begin(self, ms=600000, search=0, keep=2, best=0, quota=0):
+    def begin(self, ms=600000, search=0, keep=2, best=0, quota=0, more=""):
         path = os.path.join(self.d.dir, "job.yaml")
         with open(path, "w") as f:
-            f.write(JOB % (ms, search, keep, best, quota))
+            f.write(JOB % (ms, search, keep, best, quota, more))
         job = self.cli(0, "submit", path).strip()
         self.d.wait(job, "STARTING")
         return self.attempt(job)
@@ -54,7 +58,7 @@ class Objects(Case):
 
     # ---- checkpoints
 
-    def write(self, job, step, size=1000, metric=None, stage=2, report=True):
+    def write(self, job, step, size=1000, metric=None, stage=2, report=True, by="loss"):
         """A file as a worker leaves it; its name."""
         name = "checkpoints/step-%012d.safetensors" % (step * 16 + stage)
         data = os.urandom(size)
@@ -66,7 +70,7 @@ class Objects(Case):
             f.write("%s  %s\n" % (sha, os.path.basename(path)))
         note = J.CheckpointNote(path=name, total_step=step, size_bytes=size, sha256=sha, phase="task")
         if metric is not None:
-            note.metric_name, note.metric = "loss", metric
+            note.metric_name, note.metric = by, metric
         if report:
             self.report(checkpoint=note)
         return name
@@ -177,8 +181,8 @@ class Objects(Case):
         os.remove(os.path.join(self.d.folder(job), names[2]))
         lost = self.write(job, 35, report=False)  # its worker was killed before it could tell
         out = self.cli(0, "ckpt", "gc", job)
-        self.assertEqual([line.split()[0] for line in out.splitlines()], [names[2], names[0], lost, names[3]])
-        self.assertIn("missing", out.splitlines()[0])
+        self.assertEqual(first_words(out), [names[2], names[0], lost, names[3]])
+        self.assertRegex(out.splitlines()[1], r"goes +missing$")
         self.assertIn("4 checkpoints, 2.9 KiB are gone; 2.9 KiB stay", self.said)
         self.assertEqual(self.there(job), [names[1], *names[4:]])
         self.assertEqual([r["total_step"] for r in self.rows(job)], [10, 20, 50, 60])
@@ -188,13 +192,38 @@ class Objects(Case):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.05)
 
+    def test_the_best_by_a_score(self):
+        job = self.begin(keep=1, best=2, more="data.eval: /etc/hostname\ncheckpoint.best_by: p1\n"
+                                              "evaluate.at_checkpoints: true\n")
+        names = [self.write(job, s, metric=m, by=by) for s, m, by in
+                 ((10, .9, "p1"), (20, .2, "p1"), (30, .1, "loss"), (40, .7, "p1"), (50, .8, "p1"))]
+        names.append(self.write(job, 60))  # it was asked to stop, and scored nothing
+        self.cli(0, "ckpt", "pin", job, "20")
+        would = json.loads(self.cli(0, "ckpt", "gc", job, "--dry-run", "--json"))
+        self.assertEqual([(c["name"], c["why"]) for c in would["collected"]], [(n, "old") for n in names[1:4]])
+        self.assertEqual([(c["name"], c["why"], c["metric_name"], c["metric"]) for c in would["kept"]],
+                         [(names[1].replace("/", "/pinned/"), "pinned", "p1", .2), (names[0], "best", "p1", .9),
+                          (names[4], "best", "p1", .8), (names[5], "newest", "", 0)])
+        self.assertRegex(self.cli(0, "ckpt", "gc", job, "--dry-run"), r"000000162\S+ +1000 B +p1 0\.9 +stays +best\n")
+        self.cli(0, "ckpt", "get", job, "best", "-o", "best")
+        with open(os.path.join(self.d.dir, "best"), "rb") as f, open(os.path.join(self.d.folder(job), names[0]), "rb") as g:
+            self.assertEqual(f.read(), g.read())
+        self.d.restart()
+        self.over(job)
+        self.cli(0, "ckpt", "gc", job)
+        self.assertEqual(self.there(job), [names[0], *names[4:]])
+        # What is not measured cannot be the best.
+        path = os.path.join(self.d.dir, "job.yaml")
+        self.cli(2, "submit", path, "--set", "evaluate.at_checkpoints=false")
+        self.assertIn("p1 is not measured: checkpoints of this job record loss alone; set evaluate.at_checkpoints", self.said)
+
     def test_a_quota_leaves_the_newest(self):
         job = self.begin(keep=5, quota=1)
         names = [self.write(job, s, size=400 << 10) for s in (10, 20, 30)]
         big = self.write(job, 40, size=2 << 20)
         self.over(job)
         out = self.cli(0, "ckpt", "gc", job)
-        self.assertEqual([line.split()[0] for line in out.splitlines()], names)
+        self.assertEqual(first_words(out), names)
         self.assertIn("over quota", out)
         self.assertEqual(self.there(job), [big])
 

@@ -221,9 +221,18 @@ static void results_can_be_had(void **state)
         {NULL, "train.ema: 0\n", "train.ema", "set evaluate.weights: raw", 8, 12, false, 1},
         {NULL, SEARCH "export: {shared: false, expanded: false}\n", "export.shared", "not exported",
          9, 18, true, 0},
+        {NULL, "checkpoint.best_by: p1\n", "checkpoint.best_by", "evaluate.at_checkpoints: true", 8,
+         21, false, 1},
+        {"checkpoint.best_by: p1\nevaluate.at_checkpoints: true\nphases.pretrain.steps: 500\n"
+         "data: {pretrain: pretrain.json, vocabulary: words.txt}\n",
+         NULL, "checkpoint.best_by", "measured on data.eval, which is not set", 1, 21, false, 1},
+        {NULL, "checkpoint.best_by: accuracy\n", "checkpoint.best_by", "p1_giou", 8, 21, false, 1},
     };
     RUN(cases);
     struct jobfile *job = jobtest_job("train.ema: 0\nevaluate.weights: raw\n");
+    jobfile_destroy(job);
+    job = jobtest_job("checkpoint.best_by: p5\nevaluate.at_checkpoints: true\n");
+    assert_int_equal(job->checkpoint_best_by, BEST_P5);
     jobfile_destroy(job);
 }
 

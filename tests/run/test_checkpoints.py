@@ -1,8 +1,10 @@
-"""Resuming on another number of ranks works and is said; last-k, best-k and the quota hold while a job runs."""
+"""Resuming on another number of ranks works and is said; last-k, best-k by loss and by score, and the quota hold while a
+job runs; scoring at checkpoints changes nothing that is trained."""
 import json
+import re
 import struct
 
-from job import Case, kill_at, run
+from job import Case, exports, kill_at, run
 
 ONLY = [(f"phases.{s}.steps", 0) for s in ("warmup", "pretrain", "control", "search", "finetune")] + [("phases.task.steps", 40)]
 
@@ -36,9 +38,24 @@ try:
     job = case.job("best", 1, ONLY + [("checkpoint.best", 2), ("train.checkpoint_every", 2), ("train.log_every", 2)])
     assert kill_at(job, "task 32/40", 1)
     left = names(job)
-    ema = {n: state(job, n).get("loss_ema") for n in left}
+    ema = {n: state(job, n)["metrics"].get("loss") for n in left}
     assert 2 <= len(left) <= 4, left
     assert all(e is not None for e in ema.values()), ema
+
+    # The best by a score of the evaluation set; a resumed job keeps what was the best before, and ends as if nothing had been
+    # scored.
+    every = ONLY + [("phases.search.steps", 30), ("train.checkpoint_every", 5)]
+    plain = case.job("plain", 2, every)
+    run(plain, 2)
+    scored = case.job("scored", 2, every + [("checkpoint.best", 1), ("checkpoint.best_by", "p1_giou"),
+                                            ("evaluate.at_checkpoints", "true"), ("train.checkpoint_keep", 1)])
+    assert kill_at(scored, "task 32/40", 2)
+    metrics = [state(scored, n)["metrics"] for n in names(scored)]
+    assert all(m.keys() == {"loss", "p1", "p5", "p10", "p1_macro", "p1_giou"} for m in metrics), metrics
+    assert len(metrics) <= 2 and metrics[0]["p1_giou"] >= metrics[-1]["p1_giou"], metrics
+    log = run(scored, 2)
+    assert len(re.findall(r"metric eval\.p1_giou = ", log)) == 6, log  # task 35 and search 5 to 25
+    assert exports(plain) == exports(scored)
 
     # A quota of about one file leaves the newest alone.
     mib = (job / "checkpoints" / left[-1]).stat().st_size / 2 ** 20

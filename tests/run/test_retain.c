@@ -32,7 +32,7 @@ static void expect(const struct keep_rule *rule, const char *metrics, const char
                                       .metric = metrics[i] - '0'};
     keep_apply(rule, items, n);
     for (size_t i = 0; i < n; i++)
-        got[i] = !items[i].why ? 'k' : items[i].why[1] == 'l' ? 'o' : 'q';
+        got[i] = items[i].stays ? 'k' : items[i].why[1] == 'l' ? 'o' : 'q';
     assert_string_equal(got, expected);
 }
 
@@ -53,6 +53,8 @@ static void the_newest_the_best_and_the_quota(void **state)
     expect(&(struct keep_rule){.last = 4, .quota_bytes = 25}, "----", "2222", "qqkk");
     expect(&(struct keep_rule){.last = 4, .quota_bytes = 1}, "----", "2222", "qqqk");
     expect(&(struct keep_rule){.last = 1, .best = 2, .quota_bytes = 20}, "1-2-", "2222", "qokk");
+    /* A score: the larger the better. */
+    expect(&(struct keep_rule){.last = 1, .best = 2, .by = BEST_P1}, "31524", "22222", "ookok");
     keep_apply(&(struct keep_rule){.last = 1}, NULL, 0);
 }
 

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "engine/ckpt/state.h"
+#include "jobfile/keep.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -41,6 +42,15 @@ static void put_text(struct json_object *o, const char *key, const char *v)
     json_object_object_add(o, key, json_object_new_string(v));
 }
 
+static struct json_object *metrics_to_json(const struct run_state *s)
+{
+    struct json_object *o = json_object_new_object();
+    for (enum best_by by = 0; by < BEST_COUNT; by++)
+        if (isfinite(s->metric[by]))
+            put_num(o, keep_metric_name(by), s->metric[by]);
+    return o;
+}
+
 static struct json_object *state_to_json(struct run *r)
 {
     const struct run_state *s = &r->state;
@@ -58,15 +68,13 @@ static struct json_object *state_to_json(struct run *r)
     put_num(o, "kept", s->kept);
     put_num(o, "sampled", s->sampled);
     put_num(o, "hyper_loss", s->hyper_loss);
-    put_num(o, "best", s->best);
-    if (isfinite(s->loss_ema))
-        put_num(o, "loss_ema", s->loss_ema);
     put_num(o, "hyper_seconds", s->hyper_seconds);
     put_int(o, "adam_steps", r->opt ? adamw_steps(r->opt) : -1);
     put_int(o, "hyper_adam_steps", r->hyper_opt ? adamw_steps(r->hyper_opt) : -1);
     for (int i = 0; i < STAGE_COUNT; i++)
         json_object_array_add(seconds, json_object_new_double(s->seconds[i]));
     json_object_object_add(o, "seconds", seconds);
+    json_object_object_add(o, "metrics", metrics_to_json(s));
     put_int(o, "attempt", r->folder->attempt);
     put_int(o, "ranks", r->comm->size);
     put_int(o, "threads", r->job->resources_threads);
@@ -91,8 +99,8 @@ static void state_from_json(struct run_state *s, struct json_object *o)
     s->kept = json_get_num(o, "kept", 1);
     s->sampled = json_get_num(o, "sampled", 1);
     s->hyper_loss = json_get_num(o, "hyper_loss", 0);
-    s->best = json_get_num(o, "best", -1);
-    s->loss_ema = json_get_num(o, "loss_ema", NAN);
+    for (enum best_by by = 0; by < BEST_COUNT; by++)
+        s->metric[by] = json_get_num(json_find(o, "metrics"), keep_metric_name(by), NAN);
     s->hyper_seconds = json_get_num(o, "hyper_seconds", 0);
     struct json_object *seconds = json_find(o, "seconds");
     for (size_t i = 0; i < STAGE_COUNT && i < json_object_array_length(seconds); i++)
@@ -206,12 +214,14 @@ static enum status write_state(struct run *r, const char *name, char ret_sha[HAS
 
 static void tell_checkpoint(struct run *r, const struct checkpoint_file *c)
 {
+    const enum best_by by = (enum best_by)r->job->checkpoint_best_by;
     const struct report_checkpoint note = {.path = c->path,
                                            .total_step = (uint64_t)c->total_step,
                                            .size_bytes = (uint64_t)c->bytes,
                                            .sha256 = c->sha256,
                                            .phase = stage_name((enum stage)c->stage),
-                                           .metric_name = c->has_metric ? "loss" : NULL,
+                                           .metric_name =
+                                               c->has_metric ? keep_metric_name(by) : NULL,
                                            .metric = c->has_metric ? c->metric : 0,
                                            .attempt = (uint32_t)c->attempt};
     if (r->report)
@@ -271,11 +281,12 @@ static enum status checkpoint_root(struct run *r, struct err *err)
         st = err_errno(err, "cannot find the checkpoint %s after writing it", path);
     if (st == ST_OK) {
         log_info("checkpoint %s, %lld bytes", name, (long long)sb.st_size);
+        double metric = r->state.metric[r->job->checkpoint_best_by];
         struct checkpoint_file c = {.bytes = sb.st_size,
                                     .total_step = r->state.total_step,
                                     .stage = (int)r->state.stage,
-                                    .has_metric = isfinite(r->state.loss_ema),
-                                    .metric = r->state.loss_ema};
+                                    .has_metric = isfinite(metric),
+                                    .metric = metric};
         snprintf(c.path, sizeof c.path, "%s", name);
         snprintf(c.sha256, sizeof c.sha256, "%s", sha);
         tell_checkpoint(r, &c);

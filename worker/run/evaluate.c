@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "engine/ckpt/export.h"
 #include "engine/data/metrics.h"
+#include "jobfile/keep.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -100,16 +101,30 @@ static void put_families(struct json_object *row, const struct rec_metrics *m,
     json_object_object_add(row, "blind_by_family", blind);
 }
 
+/* What a checkpoint can be measured by, of one evaluation. */
+static double score_of(const struct rec_metrics *m, enum best_by by)
+{
+    switch (by) {
+    case BEST_P5:
+        return rec_micro(m, METRIC_IOU, METRIC_P5).p;
+    case BEST_P10:
+        return rec_micro(m, METRIC_IOU, METRIC_P10).p;
+    case BEST_P1_MACRO:
+        return rec_macro(m, METRIC_IOU, METRIC_P1).p;
+    case BEST_P1_GIOU:
+        return rec_micro(m, METRIC_GIOU, METRIC_P1).p;
+    default:
+        return rec_micro(m, METRIC_IOU, METRIC_P1).p;
+    }
+}
+
 static void put_scores(struct json_object *row, const struct rec_metrics *m,
                        const struct dataset *set)
 {
     struct rec_score p1 = rec_micro(m, METRIC_IOU, METRIC_P1);
-    put(row, "p1", p1.p);
+    for (enum best_by by = BEST_LOSS + 1; by < BEST_COUNT; by++)
+        put(row, keep_metric_name(by), score_of(m, by));
     put(row, "p1_standard_error", p1.se);
-    put(row, "p5", rec_micro(m, METRIC_IOU, METRIC_P5).p);
-    put(row, "p10", rec_micro(m, METRIC_IOU, METRIC_P10).p);
-    put(row, "p1_macro", rec_macro(m, METRIC_IOU, METRIC_P1).p);
-    put(row, "p1_giou", rec_micro(m, METRIC_GIOU, METRIC_P1).p);
     json_object_object_add(row, "expressions", json_object_new_int64(p1.records));
     put_families(row, m, set);
 }
@@ -169,7 +184,6 @@ static enum status put_row(struct run *r, const char *name, const struct structu
     snprintf(metric, sizeof metric, "eval.%s.p1", name);
     double p1 = rec_micro(m, METRIC_IOU, METRIC_P1).p;
     run_metric(r, metric, p1, "fraction");
-    r->state.best = fmax(r->state.best, p1);
     run_note(
         r, REPORT_INFO, "%s: P@1 %.4f (macro %.4f, GIoU %.4f), %lld parameters, %lld expressions",
         name, p1, rec_macro(m, METRIC_IOU, METRIC_P1).p, rec_micro(m, METRIC_GIOU, METRIC_P1).p,
@@ -177,28 +191,53 @@ static enum status put_row(struct run *r, const char *name, const struct structu
     return status;
 }
 
-enum status evaluate_model(struct run *r, const char *name, const struct structure *st,
-                           struct err *err)
+/* The evaluation set through the copy of the weights that is chosen; counts of all ranks. */
+static enum status score_set(struct run *r, struct rec_metrics *m, struct err *err)
 {
-    if (!r->corpus->set[CORPUS_EVAL])
-        return ST_OK;
-    struct rec_metrics m = {0};
     struct loader *loader = NULL;
     bool ema = r->job->evaluate_weights == WEIGHTS_EMA;
-    int64_t started = clock_mono_ns();
     if (ema)
         run_swap_ema(r);
     enum status status = corpus_eval_loader(&loader, r->corpus, r->job, &r->shape, r->comm, err);
     if (status == ST_OK)
-        status = score_share(r, loader, &m, err);
+        status = score_share(r, loader, m, err);
     loader_destroy(loader);
-    status = run_agree(r, status, err);
-    if (status == ST_OK) {
-        sum_over_ranks(r->comm, &m);
-        status = put_row(r, name, st, &m, 1e-9 * (double)(clock_mono_ns() - started), err);
-        status = run_agree(r, status, err);
-    }
     if (ema)
         run_swap_ema(r);
-    return status;
+    TRY(run_agree(r, status, err));
+    sum_over_ranks(r->comm, m);
+    return ST_OK;
+}
+
+enum status evaluate_model(struct run *r, const char *name, const struct structure *st,
+                           struct err *err)
+{
+    struct rec_metrics m = {0};
+    int64_t started = clock_mono_ns();
+    if (!r->corpus->set[CORPUS_EVAL])
+        return ST_OK;
+    TRY(score_set(r, &m, err));
+    double seconds = 1e-9 * (double)(clock_mono_ns() - started);
+    return run_agree(r, put_row(r, name, st, &m, seconds, err), err);
+}
+
+enum status evaluate_checkpoint(struct run *r, struct err *err)
+{
+    struct rec_metrics m = {0};
+    char name[64];
+    if (!r->corpus->set[CORPUS_EVAL])
+        return ST_OK;
+    TRY(score_set(r, &m, err));
+    for (enum best_by by = BEST_LOSS + 1; by < BEST_COUNT; by++) {
+        snprintf(name, sizeof name, "eval.%s", keep_metric_name(by));
+        r->state.metric[by] = score_of(&m, by);
+        run_metric(r, name, r->state.metric[by], "fraction");
+    }
+    return ST_OK;
+}
+
+void run_forget_metrics(struct run *r, enum best_by from)
+{
+    for (enum best_by by = from; by < BEST_COUNT; by++)
+        r->state.metric[by] = NAN;
 }

@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#include <math.h>
 #include <unistd.h>
 
 struct stage_row {
@@ -72,7 +71,7 @@ static enum status leave_stage(struct run *r, struct err *err)
     r->state.stage++;
     skip_unwanted(r);
     r->state.step = 0;
-    r->state.loss_ema = NAN;
+    run_forget_metrics(r, BEST_LOSS);
     adamw_destroy(r->opt);
     r->opt = NULL;
     return run_checkpoint(r, err);

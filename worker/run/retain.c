@@ -41,7 +41,7 @@ static void read_sum(const char *path, char ret_sha[HASH_HEX_SIZE])
 }
 
 /* What the recipe wrote into its head; a file whose head cannot be read still has a name, which tells its age. */
-static void read_head(const char *path, struct checkpoint_file *c)
+static void read_head(const char *path, enum best_by by, struct checkpoint_file *c)
 {
     struct safetensors *f = NULL;
     struct json_object *o = NULL;
@@ -53,7 +53,7 @@ static void read_head(const char *path, struct checkpoint_file *c)
         json_parse(&o, json, strlen(json), path, NULL) == ST_OK) {
         c->total_step = json_get_int(o, "total_step", 0);
         c->attempt = (int)json_get_int(o, "attempt", 0);
-        c->metric = json_get_num(o, "loss_ema", NAN);
+        c->metric = json_get_num(json_find(o, "metrics"), keep_metric_name(by), NAN);
         c->has_metric = isfinite(c->metric);
     }
     json_object_put(o);
@@ -70,7 +70,7 @@ static bool read_file(const struct job_folder *folder, const char *dir, const ch
     bool good = path && lstat(path, &sb) == 0 && S_ISREG(sb.st_mode);
     if (good) {
         c.bytes = sb.st_size;
-        read_head(path, &c);
+        read_head(path, (enum best_by)folder->job->checkpoint_best_by, &c);
         read_sum(path, c.sha256);
         *ret_c = c;
     }
@@ -203,7 +203,7 @@ enum status checkpoints_collect(const struct job_folder *folder, struct checkpoi
     choose(folder, ret_set, items);
     int left = 0;
     for (int i = 0; i < ret_set->n; i++)
-        if (!items[i].why || !remove_checkpoint(folder, ret_set->list[i].path))
+        if (items[i].stays || !remove_checkpoint(folder, ret_set->list[i].path))
             ret_set->list[left++] = ret_set->list[i];
     ret_set->n = left;
     remove_lone_sums(folder);

@@ -17,7 +17,7 @@ struct checkpoint_file {
     int64_t bytes, total_step;      /* total_step -1: its head cannot be read */
     int stage, attempt;
     bool has_metric;
-    double metric;              /* the loss' moving average */
+    double metric;              /* checkpoint.best_by */
     char sha256[HASH_HEX_SIZE]; /* of the file beside it; "" = its writing was not finished */
 };
 

@@ -148,8 +148,7 @@ enum status run_create(struct run **ret_run, struct job_folder *folder, struct c
     r->comm = comm;
     r->state.frozen_at = -1;
     r->state.kept = 1;
-    r->state.best = -1;
-    r->state.loss_ema = NAN;
+    run_forget_metrics(r, BEST_LOSS);
     r->state.sampled = 1;
     r->result = json_object_new_object();
     open_pulse(r);

@@ -58,10 +58,11 @@ struct run_state {
     bool hardened;      /* the model is compact */
     int64_t frozen_at;  /* step of the search at which the structure was frozen; -1 before */
     int64_t hyper_steps;
-    int version;       /* structure read-outs that differed, so far */
-    double kept;       /* P/P_total of the newest read-out; 1 before */
-    double loss_ema;   /* moving average of the stage's training loss; NaN before its first step */
-    double best;       /* largest P@1 of any evaluation so far; -1 before */
+    int version; /* structure read-outs that differed, so far */
+    double kept; /* P/P_total of the newest read-out; 1 before */
+    /* By enum best_by: the moving average of the stage's training loss; scores of the weights as they are. NaN: not
+     * measured. */
+    double metric[BEST_COUNT];
     double sampled;    /* P/P_total of the last hypernetwork step's sample */
     double hyper_loss; /* its L_task on the held-out batch */
     double seconds[STAGE_COUNT];
@@ -162,6 +163,7 @@ struct step_result {
 /* What a stage adds around its weight steps; all but loss may be NULL. */
 struct train_hooks {
     loss_f loss;
+    void (*bind)(struct run *r); /* the model as the stage's weight steps run it */
     enum status (*before)(struct run *r, const struct phase_plan *plan, struct err *err);
     /* Adds to the gradient after L_task's was clipped; runs alike on every rank. */
     enum status (*pull_gradient)(struct run *r, const struct phase_plan *plan, struct err *err);
@@ -192,6 +194,10 @@ enum status stage_harden(struct run *r, struct err *err);
 enum status stage_finetune(struct run *r, struct err *err);
 enum status stage_evaluate(struct run *r, struct err *err);
 enum status stage_export(struct run *r, struct err *err);
+
+/* The scores of the weights as they are, into run_state's metric. Collective. */
+enum status evaluate_checkpoint(struct run *r, struct err *err);
+void run_forget_metrics(struct run *r, enum best_by from); /* this one and those after it */
 
 /* Scores the evaluation set with the job's choice of weights and puts the row `name` into the
  * result: params_whole ... p1_by_family. st: the structure whose counts the row shows (NULL =

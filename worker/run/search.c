@@ -310,10 +310,8 @@ static enum status pull_gradient(struct run *r, const struct phase_plan *plan, s
     return ctx_finish(r->cx, err);
 }
 
-static enum status before_step(struct run *r, const struct phase_plan *plan, struct err *err)
+static void bind_weights(struct run *r)
 {
-    if (time_to_freeze(r, plan))
-        TRY(freeze(r, err));
     struct binding *b = model_binding(r->model);
     if (r->job->method_masked_weight_step && r->state.version > 0)
         binding_use_bits(b, r->structure);
@@ -321,6 +319,13 @@ static enum status before_step(struct run *r, const struct phase_plan *plan, str
         binding_use_frozen(b, r->structure);
     else
         binding_use_own(b);
+}
+
+static enum status before_step(struct run *r, const struct phase_plan *plan, struct err *err)
+{
+    if (time_to_freeze(r, plan))
+        TRY(freeze(r, err));
+    bind_weights(r);
     return ST_OK;
 }
 
@@ -373,6 +378,7 @@ static void finish_search(struct run *r)
 enum status stage_search(struct run *r, struct err *err)
 {
     const struct train_hooks hooks = {.loss = model_loss,
+                                      .bind = bind_weights,
                                       .before = before_step,
                                       .pull_gradient = pull_gradient,
                                       .after = after_step};

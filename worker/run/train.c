@@ -89,11 +89,29 @@ static enum status stop_here(struct run *r, struct err *err)
                    stage_name(r->state.stage), (long long)r->state.step);
 }
 
+static void average_loss(struct run *r, double loss)
+{
+    double *mean = &r->state.metric[BEST_LOSS];
+    *mean = isfinite(*mean) ? LOSS_DECAY * *mean + (1 - LOSS_DECAY) * loss : loss;
+}
+
+/* The warm-up's model has another head: there is nothing to score yet. */
+static enum status checkpoint_here(struct run *r, const struct train_hooks *hooks, struct err *err)
+{
+    if (r->job->evaluate_at_checkpoints && r->state.stage != STAGE_WARMUP) {
+        if (hooks->bind)
+            hooks->bind(r);
+        TRY(evaluate_checkpoint(r, err));
+    }
+    return run_checkpoint(r, err);
+}
+
 static enum status one_step(struct run *r, struct loader *loader, const struct phase_plan *plan,
                             const struct train_hooks *hooks, int *collapse_row, struct err *err)
 {
     int64_t started = clock_mono_ns(), traced = trace_begin(r->trace);
     struct step_result step = {0};
+    run_forget_metrics(r, BEST_LOSS + 1);
     if (hooks->before)
         TRY(hooks->before(r, plan, err));
     TRY(weight_step(r, loader, plan, hooks, &step, err));
@@ -102,9 +120,7 @@ static enum status one_step(struct run *r, struct loader *loader, const struct p
     trace_end(r->trace, TRACE_STEP, 0, r->state.step, traced);
     TRY(timeline_step(r, err));
     if (!step.skipped)
-        r->state.loss_ema = isfinite(r->state.loss_ema) ? LOSS_DECAY * r->state.loss_ema +
-                                                              (1 - LOSS_DECAY) * step.losses.total
-                                                        : step.losses.total;
+        average_loss(r, step.losses.total);
     r->state.step++;
     r->state.total_step++;
     run_time_step(r, 1e-9 * (double)(clock_mono_ns() - started));
@@ -114,7 +130,7 @@ static enum status one_step(struct run *r, struct loader *loader, const struct p
         return stop_here(r, err);
     if (r->state.step % r->job->train_checkpoint_every == 0 && r->state.step < plan->steps &&
         !step.skipped)
-        return run_checkpoint(r, err);
+        return checkpoint_here(r, hooks, err);
     return ST_OK;
 }
 

@@ -39,6 +39,7 @@ CREATE TABLE keep_rules (
     job_id      INTEGER PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
     last        INTEGER NOT NULL,
     best        INTEGER NOT NULL,
+    best_by     TEXT NOT NULL,                         -- as checkpoints.metric_name
     quota_bytes INTEGER NOT NULL
 );
 
