@@ -309,6 +309,8 @@ static int run_pull(struct cli *cli, const struct args *args)
     if (cli_get_job(cli, args->positional[0], &reply, &err) != ST_OK)
         return cli_fail(cli, &err);
     int code = pull_all(cli, args, reply->job);
+    if (code == 0 && reply->job->ended_ms == 0)
+        cli_note(cli, "job %s is not over: this is what there was so far", reply->job->id);
     reply_free(reply);
     return code;
 }

@@ -281,6 +281,10 @@ class Pull(StubTest):
         again = self.check_json("pull", "7", "--json", lines=True)
         self.assertEqual([f["fetched"] for f in again], [False] * 3)
 
+    def test_pull_of_a_running_job_says_so(self):
+        self.stub()
+        self.check(0, "pull", "11", says="espalier: job 11 is not over: this is what there was so far")
+
     def test_pull_by_name(self):
         self.stub()
         self.check(0, "pull", "last", "result.json", "-o", "out")
