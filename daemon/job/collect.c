@@ -1,6 +1,7 @@
 /* collect.c - see collect.h. */
 #include "job/collect.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "daemon.h"
 #include "job/folder.h"
@@ -14,18 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The stage is the lowest hex digit of the file's number (docs/spec/checkpoint.md 1). */
-static int stage_of(const char *name)
-{
-    return (int)(strtoll(name + strlen("step-"), NULL, 10) % 16);
-}
-
-static bool is_checkpoint(const char *name)
-{
-    size_t len = strlen(name);
-    return strncmp(name, "step-", 5) == 0 && len > 12 && len < JOB_FILE_MAX - 32 &&
-           strcmp(name + len - 12, ".safetensors") == 0;
-}
+#define SUM ".sha256" /* beside each file */
 
 static void find_files(struct collection *c, const char *job_dir)
 {
@@ -34,10 +24,10 @@ static void find_files(struct collection *c, const char *job_dir)
     snprintf(dir, sizeof dir, "%s/checkpoints", job_dir);
     DIR *d = opendir(dir);
     for (struct dirent *e; d && c->n < COLLECT_MAX && (e = readdir(d));) {
-        if (!is_checkpoint(e->d_name))
+        if (!keep_is_checkpoint(e->d_name))
             continue;
         struct collected *f = &c->list[c->n];
-        *f = (struct collected){.file = true, .stage = stage_of(e->d_name)};
+        *f = (struct collected){.file = true, .stage = keep_stage(e->d_name)};
         snprintf(f->path, sizeof f->path, "checkpoints/%.200s", e->d_name);
         snprintf(path, sizeof path, "%s/%.200s", dir, e->d_name);
         if (lstat(path, &sb) < 0 || !S_ISREG(sb.st_mode))
@@ -71,6 +61,7 @@ static bool join_row(const struct stored_checkpoint *row, void *user)
     f->row = true;
     f->has_metric = row->metric_name[0] && keep_metric_find(row->metric_name) == c->rule.by;
     f->metric = row->metric;
+    f->time_ms = row->time_ms;
     return true;
 }
 
@@ -82,12 +73,26 @@ static int by_age(const void *a, const void *b)
     return class_x != class_y ? class_x - class_y : strcmp(x->path, y->path);
 }
 
+bool collect_is_leftover(const char *path, int64_t time_ms, const char *newest)
+{
+    return time_ms == 0 && strcmp(path, newest) < 0;
+}
+
+static const char *why_no_file(const struct collection *c, const struct collected *f)
+{
+    const struct collected *last = &c->list[c->n - 1];
+    if (f->pinned)
+        return "pinned";
+    return collect_is_leftover(f->path, f->time_ms, last->file ? last->path : "") ? "collected"
+                                                                                  : "missing";
+}
+
 static void apply_rule(struct collection *c, struct keep_item *items)
 {
     size_t first = 0;
     for (; first < c->n && !c->list[first].file; first++) {
         c->list[first].stays = c->list[first].pinned;
-        c->list[first].why = c->list[first].pinned ? "pinned" : "missing";
+        c->list[first].why = why_no_file(c, &c->list[first]);
     }
     struct collected *file = c->list + first;
     size_t n = c->n - first;
@@ -135,6 +140,12 @@ enum status collection_drop_rows(struct daemon *d, int64_t job_id, const struct 
     return ST_OK;
 }
 
+static void drop_sum(const char *path)
+{
+    if (unlink(path) < 0 && errno != ENOENT)
+        log_warn("cannot remove %s: %s", path, strerror(errno));
+}
+
 /* Into the sweeper's list: deleting gigabytes is not the loop's business. */
 static void drop_file(struct daemon *d, int64_t job_id, const char *path)
 {
@@ -148,9 +159,30 @@ static void drop_file(struct daemon *d, int64_t job_id, const char *path)
         log_warn("cannot move %s out of the way: %s", from, strerror(errno));
         return;
     }
-    snprintf(from, sizeof from, "%s/%.200s.sha256", dir, path);
-    if (unlink(from) < 0 && errno != ENOENT)
-        log_warn("cannot remove %s: %s", from, strerror(errno));
+    snprintf(from, sizeof from, "%s/%.200s" SUM, dir, path);
+    drop_sum(from);
+}
+
+/* Sums whose file an earlier collection had moved when it was killed. */
+static void drop_lone_sums(struct daemon *d, int64_t job_id)
+{
+    char job_dir[FOLDER_PATH_MAX], dir[FOLDER_PATH_MAX + 16], path[FOLDER_PATH_MAX + JOB_FILE_MAX],
+        sum[sizeof path + sizeof SUM];
+    folder_path(d, job_id, job_dir);
+    snprintf(dir, sizeof dir, "%s/checkpoints", job_dir);
+    DIR *open = opendir(dir);
+    for (struct dirent *e; open && (e = readdir(open));) {
+        size_t len = strlen(e->d_name);
+        if (len < strlen(SUM) || strcmp(e->d_name + len - strlen(SUM), SUM) != 0)
+            continue;
+        e->d_name[len - strlen(SUM)] = '\0';
+        snprintf(path, sizeof path, "%s/%.200s", dir, e->d_name);
+        snprintf(sum, sizeof sum, "%s" SUM, path);
+        if (keep_is_checkpoint(e->d_name) && !file_exists(path))
+            drop_sum(sum);
+    }
+    if (open)
+        closedir(open);
 }
 
 void collection_drop_files(struct daemon *d, int64_t job_id, const struct collection *c)
@@ -158,6 +190,7 @@ void collection_drop_files(struct daemon *d, int64_t job_id, const struct collec
     for (size_t i = 0; i < c->n; i++)
         if (!c->list[i].stays && c->list[i].file)
             drop_file(d, job_id, c->list[i].path);
+    drop_lone_sums(d, job_id);
     sweep_folders(d);
 }
 

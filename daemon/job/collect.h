@@ -16,6 +16,10 @@
 
 struct daemon;
 
+/* Of a file that is gone: schema 1 kept no count of what its workers collected, the oldest first. newest: the path of the
+ * newest file that is there; "" = none. */
+bool collect_is_leftover(const char *path, int64_t time_ms, const char *newest);
+
 #define COLLECT_MAX 1000 /* checkpoints looked at */
 
 struct collected {
@@ -24,6 +28,7 @@ struct collected {
     bool row, file, pinned; /* row, file: which of the two is there */
     int stage;
     bool has_metric; /* the rule's */
+    int64_t time_ms; /* of the row */
     double metric;
     bool stays;
     const char *why; /* either way; static text */

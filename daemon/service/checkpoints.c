@@ -125,11 +125,30 @@ static bool add_checkpoint(const struct stored_checkpoint *c, void *user)
     return !w->failed && w->n < SHOWN_MAX;
 }
 
+/* A checkpoint of before schema 2 that is not there was collected, if a newer one is. */
+static void forget_leftovers(struct wire_checkpoints *w)
+{
+    const char *newest = "";
+    size_t n = 0;
+    for (size_t i = 0; i < w->n; i++)
+        if (w->list[i]->present && !w->list[i]->pinned)
+            newest = w->list[i]->name;
+    for (size_t i = 0; i < w->n; i++) {
+        V1(Checkpoint) *c = w->list[i];
+        if (!c->present && collect_is_leftover(c->name, c->time_ms, newest))
+            free_checkpoint(c);
+        else
+            w->list[n++] = c;
+    }
+    w->n = n;
+}
+
 static enum status wire_load(struct wire_checkpoints *w, struct daemon *d, int64_t job_id,
                              struct err *err)
 {
     *w = (struct wire_checkpoints){.daemon = d, .job_id = job_id};
     TRY(store_checkpoints(d->store, job_id, add_checkpoint, w, err));
+    forget_leftovers(w);
     return w->failed ? err_set(err, ST_NOMEM, "the daemon is out of memory") : ST_OK;
 }
 

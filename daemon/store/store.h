@@ -209,7 +209,7 @@ struct stored_checkpoint {
     const char *sha256, *phase, *metric_name; /* metric_name "" = none */
     double metric;
     bool pinned;
-    int64_t time_ms; /* 0 = not recorded */
+    int64_t time_ms; /* 0 = not recorded: a row of schema 1 */
 };
 enum status store_checkpoint_add(struct store *s, int64_t job_id, const struct stored_checkpoint *c,
                                  struct err *err);

@@ -1,9 +1,26 @@
 /* keep.c - see keep.h. */
 #include "jobfile/keep.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define MIB ((int64_t)1 << 20)
+
+#define PREFIX "step-"
+#define SUFFIX ".safetensors"
+#define NAME_MAX_BYTES 96
+
+bool keep_is_checkpoint(const char *name)
+{
+    size_t len = strlen(name), suffix = strlen(SUFFIX);
+    return strncmp(name, PREFIX, strlen(PREFIX)) == 0 && len > suffix && len < NAME_MAX_BYTES &&
+           strcmp(name + len - suffix, SUFFIX) == 0;
+}
+
+int keep_stage(const char *name)
+{
+    return (int)(strtoll(name + strlen(PREFIX), NULL, 10) % 16);
+}
 
 static const char *const metric_names[BEST_COUNT] = {
     [BEST_LOSS] = "loss",         [BEST_P1] = "p1",          [BEST_P5] = "p5", [BEST_P10] = "p10",

@@ -12,6 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Whether a file of checkpoints/ is one by its name, step-N.safetensors; dense.safetensors is none. */
+bool keep_is_checkpoint(const char *name);
+/* Its stage, N's lowest hex digit (docs/spec/checkpoint.md 1). */
+int keep_stage(const char *name);
+
 /* What a checkpoint may be measured by: checkpoint.best_by, as it stands in files, rows and reports. */
 const char *keep_metric_name(enum best_by by);
 /* BEST_COUNT: of no known name. */

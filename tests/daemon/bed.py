@@ -74,14 +74,14 @@ class Daemon:
         self.home = os.path.join(self.dir, "home")
         self.address = "unix:" + os.path.join(self.dir, "s")
         self.options = ["--cores", "2", "--memory", "1000000", "--launcher", launcher, "--retry-wait", "0", *options]
-        self.process = self.client = None
+        self.process = self.client = self.env = None
 
     def argv(self):
         return [ESPALIERD, "--home", self.home, "--listen", self.address, *self.options]
 
     def start(self):
         self.log = open(os.path.join(self.dir, "daemon.log"), "ab")
-        self.process = subprocess.Popen(self.argv(), stdout=subprocess.PIPE, stderr=self.log)
+        self.process = subprocess.Popen(self.argv(), env=self.env, stdout=subprocess.PIPE, stderr=self.log)
         line = self.process.stdout.readline().decode()
         if line != "listening on %s\n" % self.address:
             raise AssertionError("espalierd said %r\n%s" % (line, self.said()))

@@ -5,6 +5,8 @@ import os
 import subprocess
 import time
 
+import grpc
+
 from bed import J, R, Case, main
 
 ESPALIER = os.environ["ESPALIER"]
@@ -187,10 +189,7 @@ class Objects(Case):
         self.assertEqual(self.there(job), [names[1], *names[4:]])
         self.assertEqual([r["total_step"] for r in self.rows(job)], [10, 20, 50, 60])
         self.assertEqual(self.cli(0, "ckpt", "gc", job), "")
-        deadline = time.monotonic() + 20
-        while os.listdir(os.path.join(self.d.home, "trash")):
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.05)
+        self.await_empty(os.path.join(self.d.home, "trash"))
 
     def test_the_best_by_a_score(self):
         job = self.begin(keep=1, best=2, more="data.eval: /etc/hostname\ncheckpoint.best_by: p1\n"
@@ -226,6 +225,84 @@ class Objects(Case):
         self.assertEqual(first_words(out), names)
         self.assertIn("over quota", out)
         self.assertEqual(self.there(job), [big])
+
+    def test_a_collection_killed_at_each_point(self):
+        """Before every change of a file that a collection makes: afterwards nothing is half, and the next one ends it."""
+        point = os.path.join(self.d.dir, "point")
+        self.d.env = dict(os.environ, LD_PRELOAD=os.environ["KILL_POINT_LIB"], KILL_POINT=point,
+                          ASAN_OPTIONS="verify_asan_link_order=0")
+        self.d.restart()
+        job = self.begin(keep=1, best=1)
+        stay = [self.write(job, 30, metric=.1), self.write(job, 60, metric=.6)]
+        self.over(job)
+        kills, trash = 0, os.path.join(self.d.home, "trash")
+        while self.killed(job, point, kills):
+            kills += 1
+            self.d.process.stdout.close()
+            self.d.log.close()
+            self.d.start()
+            files = self.there(job)
+            self.assertLessEqual(set(stay), set(files))
+            self.assertTrue(all(r["present"] for r in self.rows(job)), self.rows(job))
+            self.assertLessEqual({r["name"] for r in self.rows(job)}, set(files))
+            self.cli(0, "ckpt", "verify", job)
+            self.cli(0, "ckpt", "gc", job)
+            self.assertEqual(self.there(job), stay)
+            self.assertEqual([r["name"] for r in self.rows(job)], stay)
+            folder = os.path.join(self.d.folder(job), "checkpoints")
+            self.assertEqual(sorted(n for n in os.listdir(folder) if n.startswith("step-")),
+                             sorted(os.path.basename(n) + end for n in stay for end in ("", ".sha256")))
+            self.await_empty(trash)
+        self.assertGreaterEqual(kills, 9)  # the store's pages and its fsync; a file and its sum, twice; two in the trash
+        print(kills, "kills")
+
+    def killed(self, job, point, at):
+        """Lays two checkpoints that go and collects; whether the daemon died at its change number `at`."""
+        with self.d.database() as db:
+            for step in (10, 20):
+                name = self.write(job, step, report=False)
+                db.execute("INSERT OR REPLACE INTO checkpoints (job_id, path, attempt, total_step, size_bytes, sha256, time_ms)"
+                           " VALUES (?,?,1,?,1000,?,1000)", (job, name, step, self.sha(job, name)))
+        with open(point, "w") as f:
+            f.write("%d\n" % at)
+        try:
+            self.c.call("CollectCheckpoints", id=job)
+            while self.d.process.poll() is None and os.listdir(os.path.join(self.d.home, "trash")):
+                time.sleep(0.01)
+        except grpc.RpcError as e:
+            self.assertEqual(e.code(), grpc.StatusCode.UNAVAILABLE)
+            self.d.process.wait()
+        os.remove(point)
+        return self.d.process.poll() is not None
+
+    def sha(self, job, name):
+        with open(os.path.join(self.d.folder(job), name), "rb") as f:
+            return hashlib.sha256(f.read()).hexdigest()
+
+    def await_empty(self, folder):
+        deadline = time.monotonic() + 20
+        while os.listdir(folder):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.02)
+
+    def test_rows_of_schema_1(self):
+        """Its workers collected without a word: rows of files that are older than one that is there say nothing."""
+        self.d.end()
+        os.remove(os.path.join(self.d.home, "espalier.db"))
+        with open(os.path.join(os.path.dirname(__file__), "stores", "schema_1.sql")) as f, self.d.database() as db:
+            db.executescript(f.read())
+            for step in (1, 2, 3, 4):
+                db.execute("INSERT INTO checkpoints VALUES (1, ?, 1, ?, 1000, ?)",
+                           ("checkpoints/step-%012d.safetensors" % (step * 16), step, "0" * 64))
+        os.makedirs(os.path.join(self.d.home, "jobs", "1", "checkpoints"))
+        self.d.start()
+        self.write("1", 3, stage=0, report=False)
+        self.assertEqual([(r["total_step"], r["present"]) for r in self.rows("1")], [(3, True), (4, False)])
+        self.assertRegex(self.cli(0, "ckpt", "ls", "1"), r"000000064\S+ +4 .* missing")
+        would = json.loads(self.cli(0, "ckpt", "gc", "1", "--dry-run", "--json"))
+        self.assertEqual([c["why"] for c in would["collected"]], ["collected", "collected", "missing"])
+        self.cli(0, "ckpt", "gc", "1")
+        self.assertEqual([r["total_step"] for r in self.rows("1")], [3])
 
     # ---- structures
 

@@ -17,16 +17,8 @@
 #include <unistd.h>
 
 #define FILES_MAX 4096
-#define SUFFIX ".safetensors"
 
 /* ---- one file -------------------------------------------------------------------------------- */
-
-static bool is_checkpoint(const char *name)
-{
-    size_t len = strlen(name), suffix = strlen(SUFFIX);
-    return strncmp(name, "step-", 5) == 0 && len > suffix && len < CHECKPOINT_PATH_MAX - 32 &&
-           strcmp(name + len - suffix, SUFFIX) == 0;
-}
 
 static void read_sum(const char *path, char ret_sha[HASH_HEX_SIZE])
 {
@@ -46,9 +38,8 @@ static void read_head(const char *path, enum best_by by, struct checkpoint_file 
     struct safetensors *f = NULL;
     struct json_object *o = NULL;
     const char *json;
-    const char *number = strstr(c->path, "step-");
     c->total_step = -1;
-    c->stage = number ? (int)(strtoll(number + 5, NULL, 10) % 16) : 0;
+    c->stage = keep_stage(path_base(c->path));
     if (state_open(&f, &json, path, NULL) == ST_OK &&
         json_parse(&o, json, strlen(json), path, NULL) == ST_OK) {
         c->total_step = json_get_int(o, "total_step", 0);
@@ -100,7 +91,7 @@ static void add_folder(const struct job_folder *folder, const char *dir, struct 
     char *path = job_folder_path(folder, dir);
     DIR *d = path ? opendir(path) : NULL;
     for (struct dirent *e; d && set->n < FILES_MAX && (e = readdir(d));)
-        if (is_checkpoint(e->d_name) && !has_name(set, e->d_name) &&
+        if (keep_is_checkpoint(e->d_name) && !has_name(set, e->d_name) &&
             read_file(folder, dir, e->d_name, &set->list[set->n]))
             set->n += !is_left_behind(folder, &set->list[set->n]);
     if (d)
@@ -170,7 +161,7 @@ static void remove_lone_sums(const struct job_folder *folder)
             continue;
         snprintf(name, sizeof name, "checkpoints/%.*s", (int)(len - 7), e->d_name);
         char *file = job_folder_path(folder, name);
-        if (file && !file_exists(file) && is_checkpoint(path_base(name)))
+        if (file && !file_exists(file) && keep_is_checkpoint(path_base(name)))
             remove_checkpoint(folder, name);
         free(file);
     }
