@@ -194,7 +194,8 @@ static enum status create_slurm(struct daemon *d, struct launch **ret_launch, st
 {
     const struct config *c = &d->options.config;
     double most_s = c->slurm_poll_most_s > c->slurm_poll_s ? c->slurm_poll_most_s : c->slurm_poll_s;
-    struct slurm_options options = {.home = d->options.home,
+    struct slurm_options options = {.clock = d->clock,
+                                    .home = d->options.home,
                                     .bin = c->slurm_bin,
                                     .worker = d->options.worker,
                                     .launcher = d->options.launcher_path,

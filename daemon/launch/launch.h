@@ -122,8 +122,9 @@ enum status launch_fake_create(struct launch **ret_launch, const struct clock *c
 /* Slurm, by its commands. Strings are copied; "" and 0 are what is said here. */
 enum slurm_starter { SLURM_START_AUTO, SLURM_START_SRUN, SLURM_START_MPIRUN };
 struct slurm_options {
-    const char *home; /* the daemon's; a name for it is kept there */
-    const char *bin;  /* folder of Slurm's commands; "": from PATH */
+    const struct clock *clock; /* borrowed */
+    const char *home;          /* the daemon's; a name for it is kept there */
+    const char *bin;           /* folder of Slurm's commands; "": from PATH */
     const char *worker, *launcher, *mpirun;
     const char *mpi;               /* plugin for srun; "": from `srun --mpi=list` */
     enum slurm_starter start;      /* AUTO: srun if it has a plugin for Open MPI, else mpirun */

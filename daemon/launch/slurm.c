@@ -93,8 +93,8 @@ static void cancel_done(struct launch_slurm *s, struct tracked *t, const struct 
     const char *said = slurm_said(c);
     /* A job that is over already says so by an error; whether it is, squeue tells. */
     bool over = slurm_trouble_of(said) == SLURM_NO_SUCH_JOB || strstr(said, "already complet");
-    slurm_squeue_soon(s);
     if (c->exit_code == 0 || over) {
+        slurm_squeue_soon(s);
         if (t->cancel <= t->cancelling)
             t->cancel = CANCEL_NONE; /* else more is wanted meanwhile */
         if (t->cancelling == CANCEL_JOB)
@@ -104,6 +104,18 @@ static void cancel_done(struct launch_slurm *s, struct tracked *t, const struct 
     }
     slurm_trouble_text(said, text, sizeof text);
     slurm_put_off(s, t, text[0] ? text : "scancel gave no answer");
+}
+
+/* What an older attempt has left in Slurm's queue would run nothing. It is seen again if this fails. */
+static void leftover_step(struct launch_slurm *s, struct tracked *t)
+{
+    char path[SLURM_PATH_MAX], id[24];
+    if (!t->leftover || t->command || s->now_ms < t->try_ms)
+        return;
+    snprintf(id, sizeof id, "%lld", (long long)t->leftover);
+    const char *argv[] = {slurm_program(s, "scancel", path), id, NULL};
+    if (slurm_run(s, t, TASK_LEFTOVER, argv))
+        t->leftover = 0;
 }
 
 /* ---- the tick -------------------------------------------------------------------------------- */
@@ -119,6 +131,10 @@ static void pump(struct launch_slurm *s, struct tracked *t)
         slurm_submit_done(s, t, c);
     else if (t->task == TASK_SCANCEL)
         cancel_done(s, t, c);
+    else if (t->task == TASK_LEFTOVER)
+        slurm_squeue_soon(s);
+    else if (t->task == TASK_LOST)
+        slurm_lost_done(s, t, c);
     else if (t->task == TASK_RENICE)
         slurm_renice_done(s, t, c);
     else
@@ -132,6 +148,8 @@ static void step(struct launch_slurm *s, struct tracked *t)
     if (t->end.kind == EVIDENCE_UNKNOWN)
         slurm_look_in_folder(s, t);
     cancel_step(s, t);
+    leftover_step(s, t);
+    slurm_lost_step(s, t);
     if (t->end.kind != EVIDENCE_UNKNOWN || t->command)
         return;
     if (t->phase == PHASE_WAITING)
@@ -147,7 +165,7 @@ static void step(struct launch_slurm *s, struct tracked *t)
 static void slurm_tick(struct launch *l)
 {
     struct launch_slurm *s = self_of(l);
-    s->now_ms = clock_system()->mono_ms(clock_system());
+    s->now_ms = s->options.clock->mono_ms(s->options.clock);
     slurm_probe_step(s);
     slurm_squeue_step(s);
     for (size_t i = 0; i < s->n; i++)
@@ -196,7 +214,7 @@ static enum status slurm_start(struct launch *l, const struct launch_spec *spec,
 {
     struct launch_slurm *s = self_of(l);
     struct slurm_request request;
-    s->now_ms = clock_system()->mono_ms(clock_system());
+    s->now_ms = s->options.clock->mono_ms(s->options.clock);
     struct tracked *t = find(s, spec);
     if (t && (t->request || t->phase == PHASE_SUBMITTED || t->phase == PHASE_SUBMITTING))
         return ST_OK; /* it is on its way, or was */
@@ -210,7 +228,6 @@ static enum status slurm_start(struct launch *l, const struct launch_spec *spec,
     if (!kept)
         return err_set(err, ST_NOMEM, "out of memory for a request to Slurm");
     *kept = request;
-    t->priority = spec->priority;
     t->request = kept;
     return ST_OK;
 }
@@ -241,7 +258,7 @@ static void pending_or_lost(const struct launch_slurm *s, const struct tracked *
 static void slurm_poll(struct launch *l, const struct launch_spec *spec, struct evidence *ret_ev)
 {
     struct launch_slurm *s = self_of(l);
-    s->now_ms = clock_system()->mono_ms(clock_system());
+    s->now_ms = s->options.clock->mono_ms(s->options.clock);
     struct tracked *t = find(s, spec);
     *ret_ev = (struct evidence){.kind = EVIDENCE_ABSENT};
     if (!t)
@@ -250,7 +267,7 @@ static void slurm_poll(struct launch *l, const struct launch_spec *spec, struct 
     t->priority = spec->priority;
     if (t->end.kind == EVIDENCE_UNKNOWN)
         slurm_look_in_folder(s, t);
-    if (t->end.kind != EVIDENCE_UNKNOWN)
+    if (t->end.kind != EVIDENCE_UNKNOWN && !slurm_lost_is_open(t))
         *ret_ev = t->end;
     else if (t->phase == PHASE_LOOKING_UP && !t->request)
         return; /* after a restart: start() brings the request along */
@@ -363,7 +380,7 @@ enum status launch_slurm_create(struct launch **ret_launch, const struct slurm_o
     s->base.ops = &slurm_ops;
     s->options = *options;
     s->squeue_wait_ms = options->poll_ms;
-    s->now_ms = clock_system()->mono_ms(clock_system());
+    s->now_ms = s->options.clock->mono_ms(s->options.clock);
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     s->environment = environment_for_slurm(environ);
     enum status st = s->epoll < 0 ? err_errno(err, "cannot watch processes") : ST_OK;

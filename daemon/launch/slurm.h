@@ -4,6 +4,7 @@
  *   slurm_end.c     how an attempt ended
  *   slurm_submit.c  from "to be submitted" to "it has an id": probe, look up, sbatch
  *   slurm_watch.c   what Slurm says: squeue for all, then scontrol, sacct and jobcomp for one
+ *   slurm_lost.c    which nodes failed, and keeping the next attempts off them
  *   slurm_table.c   attempts that are tracked
  *
  * What is kept here may be lost at any time: the truth is in the attempts' folders (record.h, slurm_note.h) and in Slurm.
@@ -28,7 +29,16 @@ enum slurm_phase {
     PHASE_SUBMITTED,  /* it has an id */
 };
 
-enum slurm_task { TASK_SBATCH, TASK_SCANCEL, TASK_RENICE, TASK_SHOW, TASK_SACCT, TASK_JOBCOMP };
+enum slurm_task {
+    TASK_SBATCH,
+    TASK_SCANCEL,
+    TASK_LEFTOVER,
+    TASK_RENICE,
+    TASK_LOST,
+    TASK_SHOW,
+    TASK_SACCT,
+    TASK_JOBCOMP
+};
 enum slurm_cancel { CANCEL_NONE, CANCEL_SIGNAL, CANCEL_JOB };
 
 struct tracked {
@@ -45,6 +55,9 @@ struct tracked {
 
     enum slurm_cancel cancel, cancelling; /* wanted; what scancel is at */
     int64_t killed_ms;                    /* when scancel last took the whole job; 0 = never */
+    int64_t leftover; /* Slurm's id of an older attempt that still waits there; 0 = none */
+    bool anywhere;    /* Slurm cannot keep it off the nodes where others were lost */
+    bool lost_known;  /* note.lost tells which of its nodes failed, as far as Slurm does */
 
     int priority, renicing; /* ours, as wanted now; what scontrol is at */
 
@@ -84,6 +97,7 @@ struct launch_slurm {
 /* ---- slurm_table.c --------------------------------------------------------------------------- */
 
 /* NULL if it is not tracked. */
+struct tracked *slurm_find_job(const struct launch_slurm *s, int64_t job_id); /* any attempt */
 struct tracked *slurm_find(const struct launch_slurm *s, int64_t job_id, int attempt);
 /* An older attempt of the job gives way. NULL when out of memory. */
 struct tracked *slurm_add(struct launch_slurm *s, const struct launch_spec *spec);
@@ -125,6 +139,17 @@ void slurm_missing_step(struct launch_slurm *s, struct tracked *t);
 /* A job that waits gets the priority that it has here by now. */
 void slurm_renice_step(struct launch_slurm *s, struct tracked *t);
 void slurm_renice_done(struct launch_slurm *s, struct tracked *t, const struct command *c);
+
+/* ---- slurm_lost.c ---------------------------------------------------------------------------- */
+
+/* The attempt was lost with a node, and which one is not known yet: its end is not told before. */
+bool slurm_lost_is_open(const struct tracked *t);
+void slurm_lost_step(struct launch_slurm *s, struct tracked *t);
+void slurm_lost_done(struct launch_slurm *s, struct tracked *t, const struct command *c);
+/* Fills note.excluded: nodes on which attempts shortly before this one were lost, the newest first. */
+void slurm_keep_off(struct tracked *t);
+/* Slurm's id of the attempt before; 0 = it has none. */
+int64_t slurm_id_before(const struct tracked *t);
 
 /* ---- slurm.c --------------------------------------------------------------------------------- */
 

@@ -38,14 +38,14 @@ static void describe(struct tracked *t)
 }
 
 /* How a job ended that left no record. */
-static void end_by_slurm(struct tracked *t)
+static void end_by_slurm(const struct launch_slurm *s, struct tracked *t)
 {
     const struct slurm_row *r = &t->note.row;
     bool told = r->exit_code >= 0;
     t->end = (struct evidence){.kind = evidence_of(t),
                                .exit_code = told ? r->exit_code : -1,
                                .signal = told ? r->signal : 0,
-                               .ended_ms = clock_system()->wall_ms(clock_system())};
+                               .ended_ms = s->options.clock->wall_ms(s->options.clock)};
     if (r->kind == SLURM_CANCELLED && t->killed_ms && t->end.exit_code <= 0) {
         t->end.signal = SIGKILL; /* by us, and Slurm did not wait for the launcher's record */
         t->end.exit_code = 128 + SIGKILL;
@@ -120,7 +120,7 @@ void slurm_over_step(struct launch_slurm *s, struct tracked *t)
     if (t->record_ms || s->now_ms - t->over_ms < patience)
         return;
     if (t->note.row.exit_code >= 0 || t->rounds > 0 || t->detailed)
-        end_by_slurm(t);
+        end_by_slurm(s, t);
     else
         slurm_detail_step(s, t);
 }

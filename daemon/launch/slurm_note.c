@@ -36,6 +36,8 @@ enum status slurm_note_write(const char *attempt_dir, const struct slurm_note *n
     add_text(obj, "reason", r->reason);
     add_text(obj, "partition", r->partition);
     add_text(obj, "nodes", r->nodes);
+    add_text(obj, "excluded", note->excluded);
+    add_text(obj, "lost", note->lost);
     const char *text = json_object_to_json_string_ext(obj, JSON_C_TO_STRING_NOSLASHESCAPE);
     enum status st =
         text ? file_write_atomic(note_path(path, attempt_dir), text, strlen(text), 0600, err)
@@ -64,6 +66,8 @@ enum status slurm_note_read(const char *attempt_dir, struct slurm_note *ret_note
     GET_TEXT(n.row.reason, "reason");
     GET_TEXT(n.row.partition, "partition");
     GET_TEXT(n.row.nodes, "nodes");
+    GET_TEXT(n.excluded, "excluded");
+    GET_TEXT(n.lost, "lost");
     n.row.kind = slurm_kind_of(n.row.word);
     json_object_put(obj);
     *ret_note = n;

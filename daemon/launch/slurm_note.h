@@ -15,6 +15,8 @@ struct slurm_note {
     struct slurm_row row; /* id 0 = not known */
     int64_t submitted_ms; /* 0 = never */
     int priority;         /* of ours, which Slurm's job has by --nice */
+    char excluded[256];   /* nodes it is kept off because earlier attempts were lost there */
+    char lost[256];       /* nodes of this attempt that failed; both with commas, "" = none */
 };
 
 enum status slurm_note_write(const char *attempt_dir, const struct slurm_note *note,

@@ -208,6 +208,38 @@ bool slurm_parse_show_job(const char *line, size_t len, struct slurm_row *ret_ro
     return true;
 }
 
+/* ---- lists of nodes -------------------------------------------------------------------------- */
+
+static bool is_in_list(const char *list, const char *name, size_t len)
+{
+    for (const char *at = list; *at;) {
+        size_t n = strcspn(at, ",");
+        if (n == len && memcmp(at, name, len) == 0)
+            return true;
+        at += n + (at[n] == ',');
+    }
+    return false;
+}
+
+static int count_list(const char *list)
+{
+    int n = *list != '\0';
+    for (; *list; list++)
+        n += *list == ',';
+    return n;
+}
+
+void slurm_add_nodes(char *list, size_t size, int max, const char *lines)
+{
+    for (const char *at = lines; *at;) {
+        size_t len = strcspn(at, ",\n"), used = strlen(list);
+        if (len > 0 && used + len + 2 <= size && count_list(list) < max &&
+            !is_in_list(list, at, len))
+            snprintf(list + used, size - used, "%s%.*s", used ? "," : "", (int)len, at);
+        at += len + (at[len] != '\0');
+    }
+}
+
 /* ---- sbatch, srun ---------------------------------------------------------------------------- */
 
 int64_t slurm_parse_sbatch(const char *text)

@@ -55,6 +55,10 @@ bool slurm_parse_sacct(const char *line, size_t len, struct slurm_row *ret_row);
 #define SLURM_JOBCOMP_FIELDS "JobID,State,Partition,NodeList,JobName"
 bool slurm_parse_jobcomp(const char *line, size_t len, struct slurm_row *ret_row);
 
+/* Names of nodes, with commas or line breaks between them, added to a list with commas, none twice and
+ * at most max in all. */
+void slurm_add_nodes(char *list, size_t size, int max, const char *lines);
+
 /* sbatch --parsable: "ID" or "ID;CLUSTER". 0 = no such text. */
 int64_t slurm_parse_sbatch(const char *text);
 

@@ -22,7 +22,7 @@ static const struct {
     size_t at, size;
 } texts[] = {
     WORD(account, "account"),         WORD(partition, "partition"), WORD(qos, "qos"),
-    WORD(constraint, "constraint"),   WORD(gres, "gres"),           WORD(exclude, "exclude"),
+    WORD(constraint, "constraint"),   WORD(gres, "gres"),           WORD(exclude, NULL),
     WORD(reservation, "reservation"), WORD(options, NULL),
 };
 #define TEXTS (sizeof texts / sizeof *texts)
@@ -155,6 +155,13 @@ static void add_shape(const struct slurm_request *r, struct buf *out)
         buf_printf(out, "#SBATCH --time=%lld\n", (long long)r->time_minutes);
 }
 
+static void add_exclude(const struct slurm_script *s, struct buf *out)
+{
+    const char *user = s->request->exclude, *ours = s->keep_off;
+    if (user[0] || ours[0])
+        buf_printf(out, "#SBATCH --exclude=%s%s%s\n", user, user[0] && ours[0] ? "," : "", ours);
+}
+
 static void add_texts(const struct slurm_request *r, struct buf *out)
 {
     for (size_t i = 0; i < TEXTS; i++)
@@ -176,6 +183,8 @@ static void add_managed(const struct slurm_script *s, struct buf *out)
     buf_puts(out, "#SBATCH --input=/dev/null\n#SBATCH --no-requeue\n#SBATCH --export=ALL\n");
     buf_printf(out, "#SBATCH --signal=B:USR2@%lld\n", (long long)s->request->warn_seconds);
     buf_printf(out, "#SBATCH --nice=%d\n", (100 - s->request->priority) * s->nice_step);
+    if (s->after)
+        buf_printf(out, "#SBATCH --dependency=afterany:%lld\n", (long long)s->after);
 }
 
 enum status slurm_script_render(const struct slurm_script *s, struct buf *out, struct err *err)
@@ -184,6 +193,8 @@ enum status slurm_script_render(const struct slurm_script *s, struct buf *out, s
     TRY(check_path("the job's folder", s->job_dir, err));
     TRY(check_path("the attempt's folder", s->attempt_dir, err));
     TRY(check_path("the launcher", s->launcher, err));
+    if (!slurm_word_ok(s->keep_off))
+        return err_set(err, ST_CORRUPT, "'%.100s' are no names of nodes", s->keep_off);
     buf_puts(
         out,
         "#!/bin/sh\n"
@@ -191,6 +202,7 @@ enum status slurm_script_render(const struct slurm_script *s, struct buf *out, s
     add_managed(s, out);
     add_shape(s->request, out);
     add_texts(s->request, out);
+    add_exclude(s, out);
     /* The shell gives way to the launcher: it is the process that Slurm's signals reach. */
     buf_printf(out, "exec '%s' --in-slurm '%s'\n", s->launcher, s->attempt_dir);
     return buf_ok(out) ? ST_OK : err_set(err, ST_NOMEM, "out of memory for a batch script");
@@ -208,13 +220,14 @@ void slurm_command_make(struct slurm_command *ret_command, const struct slurm_re
     snprintf(c->omp, sizeof c->omp, "OMP_NUM_THREADS=%d", r->threads);
     snprintf(c->blas, sizeof c->blas, "OPENBLAS_NUM_THREADS=%d", r->threads);
     if (start->mpi) {
-        /* Without --kill-on-bad-exit srun waits for ever for ranks that wait for a dead one. From version 22.05 on it
-         * no longer takes --cpus-per-task from the allocation. */
+        /* Without --kill-on-bad-exit srun waits for ever for ranks that wait for a dead one, and without --wait for those of a
+         * node whose slurmstepd was killed; healthy ranks leave MPI together. From version 22.05 on it no longer takes
+         * --cpus-per-task from the allocation. */
         snprintf(c->mpi, sizeof c->mpi, "--mpi=%s", start->mpi);
         snprintf(c->cpus, sizeof c->cpus, "--cpus-per-task=%d", r->threads);
-        const char *srun[] = {start->srun,   c->mpi,  "--ntasks",
-                              c->ranks,      c->cpus, "--kill-on-bad-exit=1",
-                              "--export=ALL"};
+        const char *srun[] = {start->srun, c->mpi,        "--ntasks",
+                              c->ranks,    c->cpus,       "--kill-on-bad-exit=1",
+                              "--wait=60", "--export=ALL"};
         for (size_t i = 0; i < sizeof srun / sizeof *srun; i++)
             c->argv[n++] = srun[i];
     } else {

@@ -45,6 +45,8 @@ struct slurm_script {
     const char *comment; /* for people who look at the queue; no quotes in it */
     const char *job_dir, *attempt_dir, *launcher;
     int nice_step; /* --nice is (100 - priority) times this */
+    int64_t after; /* Slurm's id of the attempt before: nothing of it may run any more; 0 = none */
+    const char *keep_off; /* nodes, with commas, besides those that the user excludes; "" = none */
 };
 /* ST_INVALID: a path cannot stand in a script. */
 enum status slurm_script_render(const struct slurm_script *s, struct buf *out, struct err *err);

@@ -7,6 +7,7 @@
 #include "launch/slurm.h"
 
 #include "base/file.h"
+#include "base/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,7 +77,9 @@ static enum status write_script(struct launch_slurm *s, struct tracked *t, const
                                   .job_dir = t->job_dir,
                                   .attempt_dir = t->attempt_dir,
                                   .launcher = s->options.launcher,
-                                  .nice_step = s->options.nice_step};
+                                  .nice_step = s->options.nice_step,
+                                  .after = slurm_id_before(t),
+                                  .keep_off = t->note.excluded};
     buf_init(&b, 64u << 10);
     enum status st = slurm_script_render(&script, &b, err);
     if (st == ST_OK)
@@ -113,7 +116,8 @@ static void submit(struct launch_slurm *s, struct tracked *t)
     snprintf(path, sizeof path, "%s/script.sh", t->attempt_dir);
     slurm_job_name(s, t->job_id, t->attempt, t->note.row.name);
     t->note.priority = t->request->priority = t->priority;
-    t->note.submitted_ms = clock_system()->wall_ms(clock_system());
+    t->note.submitted_ms = s->options.clock->wall_ms(s->options.clock);
+    slurm_keep_off(t);
     enum status st = write_script(s, t, path, &err);
     if (st == ST_OK)
         st = write_command(s, t, &err);
@@ -182,6 +186,10 @@ void slurm_submit_done(struct launch_slurm *s, struct tracked *t, const struct c
         slurm_squeue_soon(s);
     } else if (trouble == SLURM_BUSY) {
         slurm_put_off(s, t, text);
+    } else if (t->note.excluded[0]) {
+        t->anywhere = true; /* elsewhere if there is a choice */
+        log_info("job %lld attempt %d: not without %s: %s", (long long)t->job_id, t->attempt,
+                 t->note.excluded, text);
     } else {
         refuse(t, text[0] ? text : "sbatch failed and said nothing");
     }

@@ -21,11 +21,16 @@ static size_t place_of(const struct launch_slurm *s, int64_t job_id)
     return from;
 }
 
-struct tracked *slurm_find(const struct launch_slurm *s, int64_t job_id, int attempt)
+struct tracked *slurm_find_job(const struct launch_slurm *s, int64_t job_id)
 {
     size_t i = place_of(s, job_id);
-    bool found = i < s->n && s->list[i]->job_id == job_id && s->list[i]->attempt == attempt;
-    return found ? s->list[i] : NULL;
+    return i < s->n && s->list[i]->job_id == job_id ? s->list[i] : NULL;
+}
+
+struct tracked *slurm_find(const struct launch_slurm *s, int64_t job_id, int attempt)
+{
+    struct tracked *t = slurm_find_job(s, job_id);
+    return t && t->attempt == attempt ? t : NULL;
 }
 
 static void destroy(struct launch_slurm *s, struct tracked *t)
@@ -46,6 +51,7 @@ static struct tracked *create(const struct launch_slurm *s, const struct launch_
         return NULL;
     *t = (struct tracked){.job_id = spec->job_id,
                           .attempt = spec->attempt,
+                          .priority = spec->priority,
                           .job_dir = strdup(spec->job_dir),
                           .attempt_dir = strdup(spec->attempt_dir),
                           .polled_ms = s->now_ms,

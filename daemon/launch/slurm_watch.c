@@ -74,17 +74,19 @@ void slurm_squeue_soon(struct launch_slurm *s)
         s->squeue_next_ms = s->squeue_started_ms + s->options.poll_ms;
 }
 
-/* Our own jobs have names that tell job and attempt, so that a row finds its attempt even without an id. */
-static struct tracked *owner_of(const struct launch_slurm *s, const struct slurm_row *row)
+/* Our own jobs have names that tell job and attempt, so that a row finds its attempt even without an id. *ret_attempt: the
+ * row's, which may be an older one than that which is tracked. */
+static struct tracked *owner_of(const struct launch_slurm *s, const struct slurm_row *row,
+                                int *ret_attempt)
 {
     char prefix[32], name[SLURM_NAME_MAX], *end;
     int n = snprintf(prefix, sizeof prefix, "espalier-%s-", s->daemon_id);
     if (strncmp(row->name, prefix, (size_t)n) != 0)
         return NULL;
     long long job_id = strtoll(row->name + n, &end, 10);
-    int attempt = *end == '-' ? (int)strtol(end + 1, NULL, 10) : 0;
-    slurm_job_name(s, job_id, attempt, name);
-    return strcmp(name, row->name) == 0 ? slurm_find(s, job_id, attempt) : NULL;
+    *ret_attempt = *end == '-' ? (int)strtol(end + 1, NULL, 10) : 0;
+    slurm_job_name(s, job_id, *ret_attempt, name);
+    return strcmp(name, row->name) == 0 ? slurm_find_job(s, job_id) : NULL;
 }
 
 static void take_line(struct launch_slurm *s, const char *line, size_t len)
@@ -92,8 +94,13 @@ static void take_line(struct launch_slurm *s, const char *line, size_t len)
     struct slurm_row row;
     if (!slurm_parse_squeue(line, len, &row))
         return;
-    struct tracked *t = owner_of(s, &row);
-    if (!t || !is_asked_for(t))
+    int attempt;
+    struct tracked *t = owner_of(s, &row, &attempt);
+    /* A controller that was restarted may take a job for waiting whose launcher has run and ended: the next one would wait
+     * for it. */
+    if (t && attempt < t->attempt && row.kind == SLURM_PENDING)
+        t->leftover = row.id;
+    if (!t || attempt != t->attempt || !is_asked_for(t))
         return;
     bool looking = t->phase == PHASE_LOOKING_UP;
     if (!looking && row.id != t->note.row.id)

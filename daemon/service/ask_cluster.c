@@ -27,6 +27,7 @@ static enum status write_script(const struct daemon *d, const struct jobfile *jo
                              .job_dir = d->options.home,
                              .attempt_dir = d->options.home,
                              .launcher = d->options.launcher_path,
+                             .keep_off = "",
                              .nice_step = (int)d->options.config.slurm_nice_step};
     enum status st = slurm_script_render(&s, &script, err);
     int fd = st == ST_OK ? mkstemp(path) : -1;

@@ -253,6 +253,11 @@ static void explain_slurm(struct daemon *d, struct explanation *x)
                               r ? ": " : "", r ? r->words : "");
     if (r)
         helps_by(c, r->remedy, slurm && slurm->id[0] ? slurm->id : "JOBID");
+    if (slurm && w.note.excluded[0])
+        helps(because(x, "it is kept off %s, where an earlier attempt was lost", w.note.excluded),
+              "if they are healthy again: scontrol update JobId=%s ExcNodeList=NODES, with those "
+              "alone that you want kept off",
+              slurm->id[0] ? slurm->id : "JOBID");
     wire_slurm_fini(&w);
 }
 

@@ -46,7 +46,8 @@ static void restart(struct bed *bed)
     bed->launch = NULL;
     struct mpirun_options options = {
         .mpirun = bed->mpirun, .worker = TRIVIAL_WORKER, .launcher = bed->launcher};
-    struct slurm_options slurm = {.home = bed->dir,
+    struct slurm_options slurm = {.clock = clock_system(),
+                                  .home = bed->dir,
                                   .bin = FAKE_SLURM_BIN,
                                   .mpirun = bed->mpirun,
                                   .worker = TRIVIAL_WORKER,

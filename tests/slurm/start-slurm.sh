@@ -69,14 +69,12 @@ EOF
 export SLURM_CONF="$D/slurm.conf"
 slurmctld -i -f "$D/slurm.conf"
 
-# Each node has a host name and a /dev/shm of its own: else the shared memory files of two "nodes" have one name.
 {
     cat /etc/hosts
     for i in $(seq 1 "$N"); do echo "127.0.0.1 n$i"; done
 } >"$D/hosts"
 for i in $(seq 1 "$N"); do
-    unshare --uts --mount bash -c "hostname n$i; mount -t tmpfs -o size=1g tmpfs /dev/shm
-        mount --bind '$D/hosts' /etc/hosts; exec slurmd -N n$i -f '$D/slurm.conf'"
+    "$(dirname "$0")/start-node.sh" "$D" "$i"
 done
 up=0
 for _ in $(seq 150); do

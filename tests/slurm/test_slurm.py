@@ -4,16 +4,15 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
 
-HERE = pathlib.Path(__file__).parent
+import cluster
+
 ESPALIER, ESPALIERD, WORKER = (os.environ[k] for k in ("ESPALIER", "ESPALIERD", "WORKER"))
-NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "unshare")
 
 JOB = """\
 name: {name}
@@ -33,48 +32,19 @@ slurm: {{nodes: 2, partition: main{slurm}}}
 LONG = 100000
 
 
-def why_not():
-    """Why there can be no Slurm here; None = there can."""
-    if os.geteuid() != 0:
-        return "needs root: slurmd starts jobs as other accounts"
-    missing = [p for p in NEEDED if not shutil.which(p)]
-    if missing:
-        return "not installed: %s (packages slurmctld slurmd slurm-client munge)" % " ".join(missing)
-    if subprocess.run(["unshare", "--uts", "--mount", "true"], capture_output=True).returncode:
-        return "no namespaces here (unshare --uts --mount)"
-    return None
-
-
-def free_base_port():
-    """slurmctld's port, with those of the nodes above it."""
-    for base in range(20000 + os.getpid() % 5000, 60000, 50):
-        try:
-            for port in (base, base + 11, base + 12):
-                with socket.socket() as s:
-                    s.bind(("127.0.0.1", port))
-            return base
-        except OSError:
-            continue
-    raise RuntimeError("no free ports")
-
-
 class Cluster:
     def __init__(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="espalier-slurm-"))
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "SBATCH_"))}
+        self.cluster = cluster.Slurm(self.dir / "c")
+        self.plain = dict(self.cluster.env, OPENBLAS_NUM_THREADS="1", ASAN_OPTIONS="detect_leaks=0",
+                          ESPALIER_SERVER="unix:%s/home/run/d.sock" % self.dir)
         # What users have in their shells must not matter.
-        env.update(SQUEUE_FORMAT="%i", SBATCH_PARTITION="nowhere", SLURM_JOB_ID="77", SLURM_TIME_FORMAT="relative",
-                   SACCT_FORMAT="jobid", http_proxy="http://127.0.0.1:1", https_proxy="http://127.0.0.1:1",
-                   SLURM_CONF=str(self.dir / "c" / "slurm.conf"), OMPI_MCA_btl_tcp_if_include="lo",
-                   OMPI_MCA_oob_tcp_if_include="lo", OPENBLAS_NUM_THREADS="1", ASAN_OPTIONS="detect_leaks=0",
-                   ESPALIER_SERVER="unix:%s/home/run/d.sock" % self.dir)
-        self.env = env
-        self.plain = {k: v for k, v in env.items() if k not in ("SQUEUE_FORMAT", "SBATCH_PARTITION", "SLURM_JOB_ID")}
-        subprocess.run([HERE / "start-slurm.sh", self.dir / "c"], check=True,
-                       env=dict(self.plain, SLURM_TEST_BASE_PORT=str(free_base_port())))
+        self.env = dict(self.plain, SQUEUE_FORMAT="%i", SBATCH_PARTITION="nowhere", SLURM_JOB_ID="77",
+                        SLURM_TIME_FORMAT="relative", SACCT_FORMAT="jobid", http_proxy="http://127.0.0.1:1",
+                        https_proxy="http://127.0.0.1:1")
         subprocess.run([WORKER, "data", "make", "shaperef", "--out", self.dir / "data", "--seed", "5", "--size", "32",
                         "--objects", "2-3", "--train", "60", "--val", "0", "--test", "12", "--expressions", "2"],
-                       check=True, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                       check=True, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.daemon = None
 
     def start_daemon(self, *more):
@@ -94,11 +64,11 @@ class Cluster:
     def close(self):
         if self.daemon:
             self.stop_daemon()
-        subprocess.run([HERE / "stop-slurm.sh", self.dir / "c"], env=self.plain)
+        self.cluster.stop()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def slurm(self, *argv):
-        return subprocess.run(argv, env=self.plain, capture_output=True, text=True, check=True).stdout
+        return self.cluster.run(*argv)
 
 
 class SlurmTest(unittest.TestCase):
@@ -234,16 +204,12 @@ class SlurmTest(unittest.TestCase):
         id = self.submit("restarted", 700)
         self.wait_step(id)
         time.sleep(6)  # Slurm 22.05 loses a start that it has not saved yet
-        pid = int((self.c.dir / "c" / "run" / "slurmctld.pid").read_text())
-        os.kill(pid, signal.SIGKILL)
+        self.c.cluster.kill("slurmctld")
         self.c.stop_daemon(signal.SIGKILL)
         self.c.start_daemon()
         time.sleep(2)
         self.assertIn(self.job(id)["state"], ("RUNNING", "STARTING", "COMPLETED"))
-        self.c.slurm("slurmctld", "-i", "-f", str(self.c.dir / "c" / "slurm.conf"))
-        time.sleep(0.5)
-        with open(self.c.dir / "c" / "pids", "a") as f:
-            f.write((self.c.dir / "c" / "run" / "slurmctld.pid").read_text())
+        self.c.cluster.start("slurmctld")
         self.wait(id, "COMPLETED")
         self.assertEqual(self.job(id)["attempt"], 1)
         self.nothing_left()
@@ -263,7 +229,7 @@ class SlurmTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    reason = why_not()
+    reason = cluster.why_not()
     if reason:
         print("SKIPPED: the tests with a real Slurm did not run: " + reason, file=sys.stderr)
         sys.exit(77)

@@ -32,7 +32,8 @@ static void restart(struct bed *bed)
 {
     launch_destroy(bed->launch);
     bed->launch = NULL;
-    struct slurm_options slurm = {.home = bed->dir,
+    struct slurm_options slurm = {.clock = clock_system(),
+                                  .home = bed->dir,
                                   .bin = FAKE_SLURM_BIN,
                                   .mpirun = FAKE_SLURM_BIN "/mpirun",
                                   .worker = TRIVIAL_WORKER,
@@ -428,6 +429,84 @@ static void ends_without_a_record(void **state)
     assert_int_equal(ev.signal, 9);
 }
 
+/* Attempt n of job 0, with what its script says; the one before has ended. */
+static void next_attempt(struct bed *bed, int n, struct buf *ret_script)
+{
+    struct evidence ev;
+    char path[192];
+    struct launch_spec *spec = &bed->spec[0];
+    snprintf(bed->attempt_dir[0], sizeof bed->attempt_dir[0], "%s/attempts/%d", bed->job_dir[0], n);
+    assert_int_equal(file_mkdirs(bed->attempt_dir[0], 0700, NULL), ST_OK);
+    spec->attempt = n;
+    spec->request = "{\"ranks\": 1, \"threads\": 1, \"exclude\": \"n9\"}";
+    start(bed, 0);
+    wait_for(bed, 0, EVIDENCE_ALIVE, &ev);
+    snprintf(path, sizeof path, "%s/script.sh", bed->attempt_dir[0]);
+    buf_init(ret_script, 1u << 16);
+    assert_int_equal(file_read(ret_script, path, NULL), ST_OK);
+    end_in_slurm((int)jobs_in_slurm(bed), "CANCELLED");
+    wait_for(bed, 0, EVIDENCE_CANCELLED, &ev);
+}
+
+static void nodes_that_failed_are_kept_off(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    struct slurm_note note;
+    struct buf script;
+    behave(bed, 0, "count ran\nsleep 60000\n");
+    set_faults(bed, "{\"nodes\": \"n[1-2]\"}");
+    start(bed, 0);
+    until_it_ran(bed, 0);
+    wait_for(bed, 0, EVIDENCE_ALIVE, &ev);
+    set_faults(bed, "{\"sinfo\": \"n2\\n\"}");
+    end_in_slurm(1, "NODE_FAIL silent");
+    wait_for(bed, 0, EVIDENCE_NODE_LOST, &ev);
+    assert_non_null(strstr(ev.text, "down: n2"));
+    assert_int_equal(slurm_note_read(bed->attempt_dir[0], &note, NULL), ST_OK);
+    assert_string_equal(note.lost, "n2");
+    next_attempt(bed, 2, &script);
+    assert_non_null(strstr(buf_str(&script), "\n#SBATCH --exclude=n9,n2\n"));
+    assert_non_null(strstr(buf_str(&script), "\n#SBATCH --dependency=afterany:1\n"));
+    buf_fini(&script);
+    assert_int_equal(slurm_note_read(bed->attempt_dir[0], &note, NULL), ST_OK);
+    assert_string_equal(note.excluded, "n2");
+    set_faults(bed, "{\"sbatch\": \"few\"}"); /* without n2 there is no room at all */
+    next_attempt(bed, 6, &script);
+    assert_non_null(strstr(buf_str(&script), "\n#SBATCH --exclude=n9\n"));
+    buf_fini(&script);
+    set_faults(bed, "{}");
+    next_attempt(bed, 7, &script); /* it is long ago */
+    assert_non_null(strstr(buf_str(&script), "\n#SBATCH --exclude=n9\n"));
+    buf_fini(&script);
+}
+
+/* A controller that came back from an old state: the attempt has ended, and its job waits to be started. */
+static void what_an_older_attempt_left_is_cancelled(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    struct buf b;
+    char path[192];
+    start(bed, 0);
+    wait_for(bed, 0, EVIDENCE_EXITED, &ev);
+    run("sed -i 's/\"state\": \"[A-Z]*\"/\"state\": \"PENDING\"/' %s/job-1.json", bed->fake);
+    snprintf(bed->attempt_dir[0], sizeof bed->attempt_dir[0], "%s/attempts/2", bed->job_dir[0]);
+    assert_int_equal(file_mkdirs(bed->attempt_dir[0], 0700, NULL), ST_OK);
+    bed->spec[0].attempt = 2;
+    start(bed, 0);
+    snprintf(path, sizeof path, "%s/job-1.json", bed->fake);
+    bool cancelled = false;
+    for (int i = 0; i < 500 && !cancelled; i++) {
+        poll_job(bed, 0, &ev);
+        buf_init(&b, 1u << 16);
+        cancelled = file_read(&b, path, NULL) == ST_OK && strstr(buf_str(&b), "CANCELLED");
+        buf_fini(&b);
+        usleep(20000);
+    }
+    assert_true(cancelled);
+}
+
 static void a_job_that_is_forgotten_before_it_began(void **state)
 {
     struct bed *bed = *state;
@@ -486,6 +565,15 @@ static void a_waiting_job_gets_its_new_priority(void **state)
         poll_job(bed, 0, &ev);
         usleep(20000);
     }
+    restart(bed); /* adopted before it is polled: what it finds is not a change */
+    start(bed, 0);
+    bed->launch->ops->tick(bed->launch);
+    snprintf(path, sizeof path, "%s/job-1.json", bed->fake);
+    usleep(500000);
+    buf_init(&b, 1u << 16);
+    assert_int_equal(file_read(&b, path, NULL), ST_OK);
+    assert_null(strstr(buf_str(&b), "\"nice\""));
+    buf_fini(&b);
     bed->spec[0].priority = 90;
     snprintf(path, sizeof path, "%s/job-1.json", bed->fake);
     bool changed = false;
@@ -532,6 +620,8 @@ int main(void)
         TEST(what_slurm_refuses_is_refused),
         TEST(ends_that_slurm_names),
         TEST(ends_without_a_record),
+        TEST(nodes_that_failed_are_kept_off),
+        TEST(what_an_older_attempt_left_is_cancelled),
         TEST(a_job_that_is_forgotten_before_it_began),
         TEST(a_waiting_job_is_cancelled_in_slurm),
         TEST(a_waiting_job_gets_its_new_priority),

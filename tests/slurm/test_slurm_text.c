@@ -199,6 +199,9 @@ static struct slurm_request request(void)
                                   .options = "--licenses=sim:1 --exclusive"};
 }
 
+static int64_t after;
+static const char *keep_off = "";
+
 static enum status render(const struct slurm_request *r, const char *dir, struct buf *out,
                           struct err *err)
 {
@@ -208,7 +211,9 @@ static enum status render(const struct slurm_request *r, const char *dir, struct
                              .job_dir = dir,
                              .attempt_dir = "/h/jobs/1/attempts/1",
                              .launcher = "/usr/bin/espalier-launcher",
-                             .nice_step = 10};
+                             .nice_step = 10,
+                             .after = after,
+                             .keep_off = keep_off};
     buf_init(out, 1u << 16);
     return slurm_script_render(&s, out, err);
 }
@@ -245,12 +250,45 @@ static void the_script_says_all(void **state)
         "#SBATCH --partition=gpu,long\n"
         "#SBATCH --qos=high\n"
         "#SBATCH --constraint=a100&nvlink\n"
-        "#SBATCH --exclude=n[3-4]\n"
         "#SBATCH --reservation=r1\n"
         "#SBATCH --licenses=sim:1\n"
         "#SBATCH --exclusive\n"
+        "#SBATCH --exclude=n[3-4]\n"
         "exec '/usr/bin/espalier-launcher' --in-slurm '/h/jobs/1/attempts/1'\n");
     buf_fini(&b);
+}
+
+static void a_later_attempt_waits_and_keeps_off(void **state)
+{
+    (void)state;
+    struct slurm_request r = request();
+    struct buf b;
+    struct err err;
+    after = 12;
+    keep_off = "n7,n8";
+    assert_int_equal(render(&r, "/h/jobs/1", &b, &err), ST_OK);
+    assert_non_null(strstr(buf_str(&b), "\n#SBATCH --dependency=afterany:12\n"));
+    assert_non_null(strstr(buf_str(&b), "\n#SBATCH --exclude=n[3-4],n7,n8\n"));
+    buf_fini(&b);
+    r.exclude[0] = '\0';
+    assert_int_equal(render(&r, "/h/jobs/1", &b, &err), ST_OK);
+    assert_non_null(strstr(buf_str(&b), "\n#SBATCH --exclude=n7,n8\n"));
+    buf_fini(&b);
+    keep_off = "n7\nrm";
+    assert_int_equal(render(&r, "/h/jobs/1", &b, &err), ST_CORRUPT);
+    buf_fini(&b);
+    after = 0;
+    keep_off = "";
+}
+
+static void lists_of_nodes_have_an_end(void **state)
+{
+    (void)state;
+    char list[16] = "n1", small[6] = "";
+    slurm_add_nodes(list, sizeof list, 3, "n2\nn1\nn2\n\nn3,n4\n");
+    assert_string_equal(list, "n1,n2,n3");
+    slurm_add_nodes(small, sizeof small, 9, "n1\nn22\nn3\n");
+    assert_string_equal(small, "n1,n3");
 }
 
 static void no_word_escapes(void **state)
@@ -330,17 +368,9 @@ static void commands_of_both_starters(void **state)
     struct slurm_request r = request();
     struct slurm_command c;
     struct slurm_start start = {.srun = "srun", .mpirun = "mpirun", .worker = "/w", .mpi = "pmix"};
-    static const char *const srun[] = {"srun",
-                                       "--mpi=pmix",
-                                       "--ntasks",
-                                       "4",
-                                       "--cpus-per-task=3",
-                                       "--kill-on-bad-exit=1",
-                                       "--export=ALL",
-                                       "/w",
-                                       "run",
-                                       "--job-dir",
-                                       "/h/jobs/1"};
+    static const char *const srun[] = {
+        "srun",      "--mpi=pmix",   "--ntasks", "4",   "--cpus-per-task=3", "--kill-on-bad-exit=1",
+        "--wait=60", "--export=ALL", "/w",       "run", "--job-dir",         "/h/jobs/1"};
     static const char *const mpirun[] = {"mpirun", "-n",  "4",         "--bind-to", "none",
                                          "/w",     "run", "--job-dir", "/h/jobs/1"};
     slurm_command_make(&c, &r, &start, "/h/jobs/1");
@@ -394,6 +424,8 @@ int main(void)
         cmocka_unit_test(sbatch_and_srun),
         cmocka_unit_test(troubles),
         cmocka_unit_test(the_script_says_all),
+        cmocka_unit_test(a_later_attempt_waits_and_keeps_off),
+        cmocka_unit_test(lists_of_nodes_have_an_end),
         cmocka_unit_test(no_word_escapes),
         cmocka_unit_test(options_are_looked_at_one_by_one),
         cmocka_unit_test(a_request_survives_the_store),

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
-"""sbatch, squeue, scontrol, sacct, scancel and srun as far as espalierd uses them, and as badly as a test wants.
+"""sbatch, squeue, scontrol, sacct, scancel, sinfo and srun as far as espalierd uses them, and as badly as a test wants.
 
 What it is called says what it does. FAKE_SLURM is a folder: job-N.json is a job, `faults` a JSON object:
 
   squeue    "empty" | "down" | "hang"     lists nothing, although there are jobs | no controller | never answers
-  sbatch    "lost" | "down" | "busy" | "refuse"   taken, but the answer is a time-out | ...
+  sbatch    "lost" | "down" | "busy" | "refuse" | "few"   taken, but the answer is a time-out | ... | no --exclude
+  sinfo     what it prints: names of nodes that are down
+  nodes     what a job that starts gets, n1 unless set
   scontrol  "down" | "forgot"             no controller | it knows no job
   sacct     "absent" | "knows"            the site has none (the default) | it tells
   jobcomp   "absent" | "knows"            the same; absent is the default
@@ -99,7 +101,7 @@ def run(id):
     env = dict(os.environ, SLURM_JOB_ID=str(id), SLURM_JOB_NAME=job["name"])
     child = subprocess.Popen(["/bin/sh", job["script"]], stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env,
                              cwd=job["chdir"], start_new_session=True)
-    update(id, lambda j: j.update(state="RUNNING", nodes="n1", pid=child.pid))
+    update(id, lambda j: j.update(state="RUNNING", nodes=faults().get("nodes", "n1"), pid=child.pid))
     code = child.wait()
 
     def end(j):
@@ -143,6 +145,8 @@ def sbatch(argv):
     script = argv[-1]
     text = pathlib.Path(script).read_text()
     option = dict(re.findall(r'^#SBATCH --([a-z-]+)="?([^"\n]*)"?$', text, re.M))
+    if fault == "few" and "n2" in option.get("exclude", ""):
+        fail("sbatch: error: Batch job submission failed: Requested node configuration is not available")
     assert "--parsable" in argv and "\n#SBATCH --no-requeue\n" in text, text
     with open(DIR / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -216,6 +220,11 @@ def scancel(argv):
                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
+def sinfo(argv):
+    assert "--states=down,drain,fail" in argv and "--format=%N" in argv, argv
+    print(faults().get("sinfo", ""), end="")
+
+
 def srun(argv):
     if "--mpi=list" in argv:
         print("MPI plugin types are...\n\tnone\n\tpmi2", file=sys.stderr)
@@ -228,5 +237,5 @@ if ME == "slurm.py":
     else:
         end(int(rest[0]), rest[1], "silent" in rest)
 else:
-    {"sbatch": sbatch, "squeue": squeue, "scontrol": scontrol, "sacct": sacct, "scancel": scancel,
+    {"sbatch": sbatch, "squeue": squeue, "scontrol": scontrol, "sacct": sacct, "scancel": scancel, "sinfo": sinfo,
      "srun": srun}[ME](sys.argv[1:])
