@@ -124,8 +124,10 @@ class Bed:
     def events(self, job):
         return [json.loads(line) for line in self.cli("events", job, "--json").splitlines()]
 
-    def wait(self, job, *states, seconds=PATIENCE):
+    def wait(self, job, *states, seconds=PATIENCE, mend=None):
         def there():
+            if mend:
+                mend()
             got = self.show(job)
             return got if got["state"] in states else None
         return until(there, lambda: "%s of %s\n%s\n%s" % (states, self.show(job), self.said(), self.job_log(job)), seconds)

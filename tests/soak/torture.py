@@ -1,9 +1,10 @@
 """SIGKILL and SIGSTOP/SIGCONT of daemon, launcher, mpirun, one rank, all ranks, at random moments of real jobs.
+With --slurm the jobs run in a real Slurm of two nodes, and slurmctld, slurmd and slurmstepd are among the victims.
 
 After N harms: every job is COMPLETED, its exports are bit-identical to those of an undisturbed run, every event that was ever
 acknowledged (shown by the daemon after its commit) is still there and unchanged, no attempt ran beside another, no job was doubled.
 
-Usage:  torture.py ESPALIER_WORKER MPIRUN ESPALIERD ESPALIER [--harms N] [--seed S] [--jobs J]
+Usage:  torture.py ESPALIER_WORKER MPIRUN ESPALIERD ESPALIER [--harms N] [--seed S] [--jobs J] [--slurm]
 The same seed gives the same harms at the same delays; what they hit depends on the machine's speed.
 """
 import argparse
@@ -18,16 +19,18 @@ import time
 
 import harness
 from harness import Bed, check_events, exports, send, stat_fields, undisturbed
+from slurm_bed import PARTS, SlurmBed, cluster
 
-VICTIMS = ("daemon", "launcher", "mpirun", "rank", "ranks")
 HOW = ("kill", "kill", "stop")  # kills are worse, and two of three
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--harms", type=int, default=20)
 parser.add_argument("--seed", type=int, default=1)
 parser.add_argument("--jobs", type=int, default=2)
+parser.add_argument("--slurm", action="store_true")
 options = parser.parse_args(sys.argv[5:])
 rng = random.Random(options.seed)
+victims = ("daemon", "launcher", "mpirun", "rank", "ranks") + (PARTS if options.slurm else ())
 
 
 class Witness:
@@ -47,6 +50,18 @@ class Witness:
         self.seen[job] = now
 
 
+def attempt_of(rank):
+    """(folder of its job, what is one an attempt: the session, or the job in Slurm); None: it is gone."""
+    try:
+        with open("/proc/%d/cmdline" % rank, "rb") as f:
+            folder = f.read().split(b"\0")[3]
+        with open("/proc/%d/environ" % rank, "rb") as f:
+            slurm = [v for v in f.read().split(b"\0") if v.startswith(b"SLURM_JOB_ID=")]
+        return folder, slurm[0] if slurm else stat_fields(rank)[2]
+    except (OSError, IndexError, TypeError):
+        return None
+
+
 class Watchman(threading.Thread):
     """Of one job, ranks of two attempts at a time would be a job that runs twice."""
 
@@ -58,14 +73,10 @@ class Watchman(threading.Thread):
         while not self.over:
             by_job = collections.Counter()
             for pid in self.bed.processes("rank"):
+                got = attempt_of(pid)
                 s = stat_fields(pid)
-                try:
-                    with open("/proc/%d/cmdline" % pid, "rb") as f:
-                        folder = f.read().split(b"\0")[3]
-                except (OSError, IndexError):
-                    continue
-                if s and s[0] not in "ZX":
-                    by_job[folder, s[2]] += 1  # session: one an attempt
+                if got and s and s[0] not in "ZX":
+                    by_job[got] += 1
             jobs = collections.Counter(folder for folder, _ in by_job)
             if any(n > 1 for n in jobs.values()):
                 self.fault = self.fault or "ranks of two attempts at a time: %s" % by_job
@@ -81,8 +92,27 @@ def targets(bed, victim):
     return [rng.choice(found)] if found else []
 
 
+def harm_part(bed, part, how):
+    """slurmctld and slurmd come back in less time than Slurm takes to call a node lost."""
+    pid, name = part
+    if how == "stop":
+        send(pid, signal.SIGSTOP)
+        time.sleep(rng.uniform(0.05, 3))
+        send(pid, signal.SIGCONT)
+    else:
+        send(pid, signal.SIGKILL)
+        while cluster.is_alive(pid):
+            time.sleep(0.01)
+        time.sleep(rng.choice([0, 0.5, 3]))
+        bed.revive(name)
+    return True
+
+
 def harm(bed, victim, how):
     """True if it hit something."""
+    if victim in PARTS:
+        part = bed.find_part(victim, rng)
+        return bool(part) and harm_part(bed, part, how)
     pids = targets(bed, victim)
     if not pids:
         return False
@@ -114,13 +144,18 @@ def torture(bed):
     watchman.start()
     while sum(done.values()) < options.harms:
         keep_busy(bed, jobs, live)
-        victim, how = rng.choice(VICTIMS), rng.choice(HOW)
+        victim, how = rng.choice(victims), rng.choice(HOW)
         time.sleep(rng.uniform(0.05, 1.2))
         if harm(bed, victim, how):
             done[victim, how] += 1
+        if options.slurm:
+            bed.operate(live)
         witness.look(rng.choice(live))
     for job in jobs:
-        bed.wait(job, "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
+        if options.slurm:
+            bed.wait(job, "COMPLETED", "FAILED", "TIMEOUT", mend=lambda job=job: bed.operate([job]))
+        else:
+            bed.wait(job, "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
         witness.look(job)
     watchman.over = True
     watchman.join()
@@ -142,7 +177,11 @@ def judge(bed, jobs, whole):
 
 
 began = time.monotonic()
-bed = Bed("--stop-term", "1", "--stop-kill", "3").start()
+reason = cluster.why_not() if options.slurm else None
+if reason:
+    print("SKIPPED: no torture with a real Slurm: " + reason)
+    sys.exit(77)
+bed = (SlurmBed if options.slurm else Bed)("--stop-term", "1", "--stop-kill", "3").start()
 try:
     whole = undisturbed(bed.case)
     jobs, done = torture(bed)
@@ -150,6 +189,8 @@ try:
     print("seed %d: %d harms (%s), %d jobs in %d attempts, %.0f s: no event lost, none doubled, weights bit-identical" % (
         options.seed, sum(done.values()), ", ".join("%s %s %d" % (how, victim, n) for (victim, how), n in sorted(done.items())),
         len(jobs), attempts, time.monotonic() - began))
+    if options.slurm:
+        print("the cluster's operator: %s" % (dict(bed.operated) or "nothing to do"))
 except BaseException:
     print("seed %d failed; %s" % (options.seed, bed.said()[-3000:]))
     raise
