@@ -3,14 +3,12 @@
 
 #include "daemon.h"
 #include "home.h"
+#include "job/folder.h"
 #include "store/backup.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define PATH_SIZE 1024
 
 static int fail(const struct err *err)
 {
@@ -40,39 +38,18 @@ static enum status parse(int argc, char **argv, const char **ret_file, struct op
 
 static enum status backup(const struct options *o, const char *file, struct err *err)
 {
-    char path[PATH_SIZE];
     struct store_facts facts;
-    snprintf(path, sizeof path, "%s/espalier.db", o->home);
-    TRY(store_backup(path, file, &facts, err));
+    TRY(store_backup(o->store, file, &facts, err));
     return done("wrote", file, &facts, err);
-}
-
-/* The largest job id that has a folder. */
-static int64_t last_folder(const char *home)
-{
-    char path[PATH_SIZE];
-    int64_t last = 0;
-    snprintf(path, sizeof path, "%s/jobs", home);
-    DIR *dir = opendir(path);
-    for (struct dirent *e; dir && (e = readdir(dir));) {
-        char *end;
-        long long id = strtoll(e->d_name, &end, 10);
-        if (end != e->d_name && !*end && id > last)
-            last = id;
-    }
-    if (dir)
-        closedir(dir);
-    return last;
 }
 
 static enum status restore(const struct options *o, const char *file, struct err *err)
 {
-    char path[PATH_SIZE];
     struct store_facts facts;
-    struct daemon d = {.options = *o, .home_lock = -1, .socket_lock = -1};
-    snprintf(path, sizeof path, "%s/espalier.db", o->home);
-    TRY(home_lock(&d, err)); /* no daemon starts here meanwhile */
-    enum status st = store_restore(path, file, last_folder(o->home), &facts, err);
+    struct daemon d = {.options = *o, .home_lock = -1, .store_lock = -1, .socket_lock = -1};
+    enum status st = home_lock(&d, err); /* no daemon starts here meanwhile */
+    if (st == ST_OK)
+        st = store_restore(o->store, file, folder_last(o->home), &facts, err);
     home_unlock(&d);
     TRY(st);
     return done("restored", file, &facts, err);

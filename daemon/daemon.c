@@ -1,9 +1,11 @@
 /* daemon.c - the subsystems in one table: built in its order, taken down backwards. */
 #include "daemon.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "home.h"
 #include "inbox.h"
+#include "job/folder.h"
 #include "job/jobs.h"
 #include "job/records.h"
 #include "job/sweep.h"
@@ -16,6 +18,7 @@
 #include "service/service.h"
 #include "service/streams.h"
 #include "service/verify.h"
+#include "store/backup.h"
 #include "webhook/webhook.h"
 
 #include <pwd.h>
@@ -118,11 +121,27 @@ static void destroy_nodes(struct daemon *d)
 
 /* ---- store and jobs ------------------------------------------------------------------------- */
 
-static enum status create_store(struct daemon *d, struct err *err)
+/* It was left behind when the store moved, or the store was never moved. */
+static void warn_of_other_store(const struct daemon *d)
 {
     char path[1024];
     snprintf(path, sizeof path, "%s/espalier.db", d->options.home);
-    return store_open(&d->store, path, err);
+    if (strcmp(path, d->options.store) != 0 && file_exists(path))
+        log_warn("%s is not the job store, %s is; move it away, or restore it there first", path,
+                 d->options.store);
+}
+
+static enum status create_store(struct daemon *d, struct err *err)
+{
+    warn_of_other_store(d);
+    const char *path = d->options.store;
+    int64_t newest;
+    TRY(store_open(&d->store, path, err));
+    enum status st = store_job_newest(d->store, NULL, &newest, err);
+    if (st != ST_NOT_FOUND)
+        return st;
+    /* A new store beside folders of old jobs: whoever got one of their numbers would go on from their checkpoints. */
+    return store_reserve(path, folder_last(d->options.home), err);
 }
 
 static void destroy_store(struct daemon *d)
@@ -329,7 +348,7 @@ enum status daemon_create(struct daemon **ret_daemon, const struct options *opti
         return err_set(err, ST_NOMEM, "out of memory");
     d->options = *options;
     d->clock = clock_system();
-    d->home_lock = d->socket_lock = d->signals = -1;
+    d->home_lock = d->store_lock = d->socket_lock = d->signals = -1;
     d->answers_end = &d->answers;
     for (size_t i = 0; i < SUBSYSTEMS; i++) {
         enum status st = subsystems[i].create(d, err);

@@ -36,6 +36,23 @@ static enum status lock_file(const char *path, const char *what, int *ret_fd, st
     return ST_OK;
 }
 
+/* In the home the home's lock covers it. */
+static enum status lock_store(struct daemon *d, struct err *err)
+{
+    char path[HOME_MAX + 32], what[HOME_MAX + 64], *dir = path_dir(d->options.store);
+    enum status st = dir ? file_mkdirs(dir, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
+    bool elsewhere = dir && strcmp(dir, d->options.home) != 0;
+    free(dir);
+    if (st != ST_OK || !elsewhere)
+        return st;
+    if (strlen(d->options.store) > HOME_MAX)
+        return err_set(err, ST_INVALID, "the store's path has %zu bytes, at most %d are taken",
+                       strlen(d->options.store), HOME_MAX);
+    snprintf(path, sizeof path, "%s.lock", d->options.store);
+    snprintf(what, sizeof what, "uses the store %s", d->options.store);
+    return lock_file(path, what, &d->store_lock, err);
+}
+
 enum status home_lock(struct daemon *d, struct err *err)
 {
     const char *home = d->options.home;
@@ -48,7 +65,8 @@ enum status home_lock(struct daemon *d, struct err *err)
     TRY(file_mkdirs(path, 0700, err));
     snprintf(path, sizeof path, "%s/lock", home);
     snprintf(what, sizeof what, "uses the home %s", home);
-    return lock_file(path, what, &d->home_lock, err);
+    TRY(lock_file(path, what, &d->home_lock, err));
+    return lock_store(d, err);
 }
 
 static enum status check_folder(const char *dir, struct err *err)
@@ -89,7 +107,9 @@ void home_unlock(struct daemon *d)
 {
     if (d->home_lock >= 0)
         close(d->home_lock);
+    if (d->store_lock >= 0)
+        close(d->store_lock);
     if (d->socket_lock >= 0)
         close(d->socket_lock);
-    d->home_lock = d->socket_lock = -1;
+    d->home_lock = d->store_lock = d->socket_lock = -1;
 }

@@ -6,7 +6,8 @@
 
 struct daemon;
 
-/* Makes HOME (0700) and locks HOME/lock. ST_EXISTS: another daemon has it. */
+/* Makes HOME (0700) and the store's folder, and locks HOME/lock and, for a store elsewhere, STORE.lock. ST_EXISTS: another
+ * daemon has one of them. */
 enum status home_lock(struct daemon *d, struct err *err);
 /* Makes the socket's folder or checks that it is closed to others, and locks SOCKET.lock. ST_EXISTS: taken. */
 enum status home_lock_socket(struct daemon *d, struct err *err);

@@ -125,6 +125,7 @@ static void fill_defaults(struct config_source *s)
 {
     struct config *c = &s->config;
     fill(&c->home, xdg_path("XDG_STATE_HOME", "/.local/state", "/espalier"), &s->nomem);
+    fill(&c->store, format_path(c->home, "/espalier.db"), &s->nomem);
     fill(&c->worker, beside("espalier-worker"), &s->nomem);
     fill(&c->mpirun, strdup("mpirun"), &s->nomem);
     fill_listen(s);
@@ -362,6 +363,7 @@ static enum status take(struct options *o, struct config_source *s, struct err *
     o->config = config_take(s);
     const struct config *c = &o->config;
     o->home = c->home;
+    o->store = c->store;
     o->listen = c->listen[0];
     o->worker = c->worker;
     o->mpirun = c->mpirun;

@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 struct options {
-    struct config config;                        /* owned: every key of config.def */
-    const char *home, *listen, *worker, *mpirun; /* of config; listen is "unix:/path" */
+    struct config config;                                /* owned: every key of config.def */
+    const char *home, *store, *listen, *worker, *mpirun; /* of config; listen is "unix:/path" */
     char **argv;              /* borrowed: as the daemon was called; NULL where nobody did */
     char *launcher_path;      /* owned */
     bool fake;                /* --launcher fake */

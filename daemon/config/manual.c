@@ -27,7 +27,8 @@ static const struct {
 } files[] = {
     {"/etc/espalier/espalierd.yaml, ~/.config/espalier/espalierd.yaml",
      "The configuration; the person's own comes first."},
-    {"HOME/espalier.db", "The job store, SQLite. Copy it with `espalierd backup` only."},
+    {"HOME/espalier.db", "The job store, SQLite, unless `store` names another file. Copy it with "
+                         "`espalierd backup` only."},
     {"HOME/jobs/ID/", "A job's folder: log.txt, checkpoints, export, result.json; in attempts/N "
                       "who ran an attempt and "
                       "how it ended."},

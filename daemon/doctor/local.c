@@ -135,14 +135,15 @@ void judge_store(struct doctor *d, const char *path, long magic)
 {
     for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
         if ((unsigned long)shared[i].magic == ((unsigned long)magic & 0xffffffffUL)) {
-            struct check *c = doctor_say(
-                d, "store", CHECK_WARNING,
-                "the job store would lie in %.150s, on %s: SQLite needs locks and shared memory "
-                "that such file systems often do not keep",
-                path, shared[i].name);
-            check_remedy(c,
-                         "keep the home on a local disk of the daemon's host: --home DIR. Ranks on "
-                         "other nodes need the job folders, so share HOME/jobs alone");
+            struct check *c =
+                doctor_say(d, "store", CHECK_WARNING,
+                           "the job store %.150s lies on %s: SQLite needs locks and shared memory "
+                           "that such file systems often do not keep",
+                           path, shared[i].name);
+            check_remedy(
+                c,
+                "stop the daemon, `espalierd backup FILE`, set store: /var/lib/espalier/jobs.db or "
+                "another file on a local disk, `espalierd restore FILE`, start it");
             return;
         }
     doctor_say(d, "store", CHECK_OK, "the job store lies on a local file system");
@@ -158,7 +159,7 @@ const char *home_to_find(const struct doctor *d)
 void examine_folders(struct doctor *d)
 {
     const char *home = d->options->home, *listen = d->options->listen;
-    char there[1024];
+    char there[1024], store[1024];
     struct statvfs vfs;
     struct statfs fs;
     check_private(d, "home", home, "jobs and their tokens lie there");
@@ -166,12 +167,13 @@ void examine_folders(struct doctor *d)
     if (dir)
         check_private(d, "socket", dir, "whoever may enter it may use the daemon");
     free(dir);
+    nearest(d->options->store, store, sizeof store);
     nearest(home, there, sizeof there);
     if (statvfs(there, &vfs) == 0)
         judge_disk(d, home, (uint64_t)vfs.f_bavail * vfs.f_frsize,
                    vfs.f_files ? vfs.f_favail : UINT32_MAX);
-    if (statfs(there, &fs) == 0)
-        judge_store(d, home, (long)fs.f_type);
+    if (statfs(store, &fs) == 0)
+        judge_store(d, d->options->store, (long)fs.f_type);
 }
 
 /* ---- worker ----------------------------------------------------------------------------------- */

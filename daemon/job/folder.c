@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "daemon.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,6 +20,23 @@
 void folder_path(const struct daemon *d, int64_t job_id, char ret_path[FOLDER_PATH_MAX])
 {
     snprintf(ret_path, FOLDER_PATH_MAX, "%s/jobs/%lld", d->options.home, (long long)job_id);
+}
+
+int64_t folder_last(const char *home)
+{
+    char path[FOLDER_PATH_MAX];
+    int64_t last = 0;
+    snprintf(path, sizeof path, "%s/jobs", home);
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        char *end;
+        long long id = strtoll(e->d_name, &end, 10);
+        if (end != e->d_name && !*end && id > last)
+            last = id;
+    }
+    if (dir)
+        closedir(dir);
+    return last;
 }
 
 void folder_attempt_path(const struct daemon *d, const struct job *job,

@@ -16,6 +16,9 @@ void folder_path(const struct daemon *d, int64_t job_id, char ret_path[FOLDER_PA
 void folder_attempt_path(const struct daemon *d, const struct job *job,
                          char ret_path[FOLDER_PATH_MAX]);
 
+/* The largest number that a job's folder has below the home; 0 = there is none. */
+int64_t folder_last(const char *home);
+
 /* Lays everything an attempt finds, the fence included. May be repeated. */
 enum status folder_prepare(struct daemon *d, const struct job *job, struct err *err);
 

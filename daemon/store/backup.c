@@ -230,6 +230,17 @@ static void raise_to_old(const char *path, int64_t *job, int64_t *cursor)
     sqlite3_close(db);
 }
 
+enum status store_reserve(const char *path, int64_t last_job, struct err *err)
+{
+    sqlite3 *db = NULL;
+    if (last_job == 0)
+        return ST_OK;
+    TRY(open_db(&db, path, SQLITE_OPEN_READWRITE, err));
+    enum status st = raise_sequence(db, path, "jobs", last_job, err);
+    sqlite3_close(db);
+    return st;
+}
+
 static enum status reserve(const char *temp, const char *old, int64_t last_job, struct err *err)
 {
     sqlite3 *db = NULL;

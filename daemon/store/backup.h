@@ -19,6 +19,9 @@ struct store_facts {
 enum status store_backup(const char *path, const char *to, struct store_facts *ret_facts,
                          struct err *err);
 
+/* Ids of jobs up to `last_job` are not given out by the store at `path`. */
+enum status store_reserve(const char *path, int64_t last_job, struct err *err);
+
 /* Puts the copy `from` in the place of the store at `path`, which no daemon may have open. What was there is kept as
  * PATH.before-restore. Ids of jobs up to `last_job` are not given out again, for their folders may be there; nor is
  * what the old store had given out, jobs and cursors, if it can be read. ST_CORRUPT, ST_UNSUPPORTED (newer schema):

@@ -21,10 +21,10 @@ static struct doctor *fresh(void **state)
 static void a_store_on_a_shared_file_system_is_named(void **state)
 {
     struct doctor *d = fresh(state);
-    judge_store(d, "/home/x", 0x6969);
+    judge_store(d, "/home/x/espalier.db", 0x6969);
     assert_int_equal(d->list[0].result, CHECK_WARNING);
-    assert_non_null(strstr(d->list[0].text, "on NFS"));
-    assert_non_null(strstr(d->list[0].remedy, "local disk"));
+    assert_non_null(strstr(d->list[0].text, "/home/x/espalier.db lies on NFS"));
+    assert_non_null(strstr(d->list[0].remedy, "set store: "));
     judge_store(d, "/home/x", 0xff534d42); /* a magic number with the sign bit */
     assert_non_null(strstr(d->list[1].text, "on CIFS"));
     judge_store(d, "/home/x", (long)(int)0xff534d42); /* as a signed field gives it */

@@ -157,6 +157,29 @@ class Backup(Case):
             self.d.wait(job, "COMPLETED")
         self.assertGreater(int(self.d.submit("steps=1")), last)  # no folder is used twice
 
+    def test_a_store_elsewhere(self):
+        """What the doctor says to do where the home lies on NFS; and a store that is lost leaves the folders alone."""
+        copy, store = os.path.join(self.d.dir, "copy.db"), os.path.join(self.d.dir, "local", "jobs.db")
+        done = self.d.submit("steps=1")
+        self.d.wait(done, "COMPLETED")
+        events = self.d.events(done)
+        self.assertEqual(self.verb("backup", copy)[0], 0)
+        self.d.end()
+        self.assertEqual(self.verb("restore", copy, "--store", store)[0], 0)
+        self.d.options += ["--store", store]
+        self.d.start()
+        self.assertIn("espalier.db is not the job store, %s is" % store, self.d.said())
+        self.assertEqual([e.SerializeToString() for e in self.d.events(done)], [e.SerializeToString() for e in events])
+        got = subprocess.run([ESPALIERD, "--home", self.d.dir + "/other", "--store", store, "--listen",
+                              "unix:" + self.d.dir + "/other/s"], capture_output=True, text=True, timeout=60)
+        self.assertEqual(got.returncode, 4, got.stderr)
+        self.assertIn("another espalierd uses the store " + store, got.stderr)
+        self.assertEqual(self.verb("backup", copy, "--store", store)[0], 0)
+        self.d.end(signal.SIGKILL)
+        os.unlink(store)
+        self.d.start()
+        self.assertGreater(int(self.d.submit("steps=1")), int(done))
+
     def test_refused(self):
         copy = os.path.join(self.d.dir, "copy.db")
         self.assertEqual(self.verb("backup", copy)[0], 0)
