@@ -61,7 +61,8 @@ void slurm_put_off(struct launch_slurm *s, struct tracked *t, const char *text)
     if (t->wait_ms > RETRY_MOST_MS)
         t->wait_ms = RETRY_MOST_MS;
     t->try_ms = s->now_ms + t->wait_ms;
-    snprintf(t->trouble, sizeof t->trouble, "%s", text);
+    if (text != t->trouble)
+        snprintf(t->trouble, sizeof t->trouble, "%s", text);
 }
 
 /* ---- cancelling ------------------------------------------------------------------------------ */

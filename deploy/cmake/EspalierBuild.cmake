@@ -22,6 +22,10 @@ target_compile_options(espalier_flags INTERFACE
   -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef
   -Wpointer-arith -Wwrite-strings -fno-common -ffp-contract=off
   $<$<BOOL:${ESPALIER_WERROR}>:-Werror>)
+# On arm64 gcc 12's vectoriser breaks down ("in vect_transform_reduction") over a maximum that widens its argument, so fmax stays a call.
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL aarch64 AND CMAKE_C_COMPILER_ID STREQUAL GNU AND CMAKE_C_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(espalier_flags INTERFACE -fno-builtin-fmax -fno-builtin-fmin)
+endif()
 if(ESPALIER_SANITIZE)
   target_compile_options(espalier_flags INTERFACE
     -fsanitize=${ESPALIER_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)

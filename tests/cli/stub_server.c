@@ -136,7 +136,7 @@ static void list(struct rpc_call *call, const ProtobufCMessage *message, void *u
     const Espalier__V1__ListRequest *request = (const Espalier__V1__ListRequest *)message;
     Espalier__V1__ListReply reply = ESPALIER__V1__LIST_REPLY__INIT;
     static Espalier__V1__JobSummary jobs[JOBS], *pointers[JOBS];
-    static char ids[JOBS][8], next[8];
+    static char ids[JOBS][8], next[24];
     long first = strtol(request->page_token, NULL, 10);
     /* Smaller pages than asked for: a server may. */
     size_t n = request->page_size < 50 ? request->page_size : 50;
