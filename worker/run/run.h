@@ -214,9 +214,10 @@ enum status export_dense_model(struct run *r, struct err *err);
 enum status timeline_open(struct run *r, struct err *err);
 /* Records the first train.trace_steps weight steps from here on. */
 void timeline_phase(struct run *r);
-/* After each weight step; after the last one recorded, writes trace.json anew with all that was recorded so far. Collective. */
+/* After each weight step; after the last one recorded, and after the 1st, 2nd, 4th, 8th ... of a phase, writes trace.json anew
+ * with all that was recorded so far. Collective. */
 enum status timeline_step(struct run *r, struct err *err);
-/* The same at the end of a phase that had fewer steps. Collective. */
+/* The same at the end of a phase that had fewer steps, or was stopped among them. Collective. */
 enum status timeline_write(struct run *r, struct err *err);
 
 /* ---- record.c -------------------------------------------------------------------------------- */

@@ -141,12 +141,9 @@ static enum status gather(struct run *r, struct trace_span *span, struct err *er
     return st;
 }
 
-enum status timeline_write(struct run *r, struct err *err)
+/* The spans of all ranks so far. Collective. */
+static enum status publish(struct run *r, struct err *err)
 {
-    if (!r->trace || r->trace_left == 0)
-        return ST_OK;
-    r->trace_left = 0;
-    trace_switch(r->trace, false);
     struct trace_span *span = malloc(SPANS_MAX * sizeof *span);
     enum status st = span ? ST_OK : err_set(err, ST_NOMEM, "out of memory for the trace");
     st = run_agree(r, st, err);
@@ -154,6 +151,15 @@ enum status timeline_write(struct run *r, struct err *err)
         st = run_agree(r, gather(r, span, err), err);
     free(span);
     return st;
+}
+
+enum status timeline_write(struct run *r, struct err *err)
+{
+    if (!r->trace || r->trace_left == 0)
+        return ST_OK;
+    r->trace_left = 0;
+    trace_switch(r->trace, false);
+    return publish(r, err);
 }
 
 /* ---- which steps ----------------------------------------------------------------------------- */
@@ -164,11 +170,13 @@ void timeline_phase(struct run *r)
     trace_switch(r->trace, r->trace_left > 0);
 }
 
+/* After the 1st, 2nd, 4th, 8th ... step as well: a job that is killed leaves half of what it recorded at least. */
 enum status timeline_step(struct run *r, struct err *err)
 {
-    if (r->trace_left > 1)
-        r->trace_left--;
-    else if (r->trace_left == 1)
+    if (!r->trace || r->trace_left == 0)
+        return ST_OK;
+    if (r->trace_left == 1)
         return timeline_write(r, err);
-    return ST_OK;
+    int64_t done = steps_wanted(r) - --r->trace_left;
+    return (done & (done - 1)) == 0 ? publish(r, err) : ST_OK;
 }

@@ -149,6 +149,17 @@ static void close_steps(struct run *r)
     r->reduce = NULL;
 }
 
+/* Also of steps that were stopped or came to nothing, which all ranks know alike: that is when one wants to look. */
+static enum status end_trace(struct run *r, enum status st, struct err *err)
+{
+    struct err second = {0};
+    if (st == ST_OK)
+        return timeline_write(r, err);
+    if ((st == ST_CANCELLED || st == ST_NUMERIC) && timeline_write(r, &second) != ST_OK)
+        run_note(r, REPORT_WARNING, "%s", second.text);
+    return st;
+}
+
 enum status train_stage(struct run *r, const struct train_hooks *hooks, struct err *err)
 {
     struct phase_plan plan = phase_plan_of(r->job, r->state.stage);
@@ -167,8 +178,7 @@ enum status train_stage(struct run *r, const struct train_hooks *hooks, struct e
     while (st == ST_OK && r->state.step < plan.steps)
         st = one_step(r, loader, &plan, hooks, &collapse_row, err);
     model_use_dense(r->model, 0);
-    if (st == ST_OK)
-        st = timeline_write(r, err);
+    st = end_trace(r, st, err);
     close_steps(r);
     loader_destroy(loader);
     return st;
