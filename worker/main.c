@@ -1,6 +1,7 @@
 /* main.c - espalier-worker: a rank of a job, or one of the offline verbs. */
 #include "base/log.h"
 #include "run/bind.h"
+#include "run/cores.h"
 #include "run/run.h"
 #include "run/verbs.h"
 
@@ -63,13 +64,19 @@ static int finish(struct run *r, struct comm *comm, enum status st, const struct
     return status_exit_code(st);
 }
 
-static void log_binding(const struct binding *b)
+static void log_binding(const struct binding *b, const struct comm *comm, int64_t threads)
 {
     char host[256] = "";
     gethostname(host, sizeof host - 1);
-    if (b->placed)
-        log_info("rank %d on %s: %s%s, %s%s", b->rank, host, b->pinned ? "cores " : "not bound, ",
-                 b->pinned ? b->cores : b->unbound, b->gpus[0] ? "GPUs " : "no GPU", b->gpus);
+    log_info("rank %d on %s: %lld thread%s, %s%s%s%s", comm->rank, host, (long long)threads,
+             threads == 1 ? "" : "s", b->pinned ? "cores " : "not bound, ",
+             b->pinned ? b->cores : b->unbound,
+             !b->placed   ? ""
+             : b->gpus[0] ? ", GPUs "
+                          : ", no GPU",
+             b->gpus);
+    if (b->lowered[0])
+        log_warn("%s", b->lowered);
 }
 
 static int verb_run(int argc, char **argv)
@@ -94,7 +101,6 @@ static int verb_run(int argc, char **argv)
     static char name[32];
     snprintf(name, sizeof name, "worker.%d", comm->rank);
     log_init(name, LOG_INFO);
-    log_binding(&binding);
     run_catch_sigterm();
     enum status st = job_folder_open(&folder, dir, &err);
     if (st != ST_OK) {
@@ -102,6 +108,8 @@ static int verb_run(int argc, char **argv)
         comm_abort(comm, status_exit_code(st));
     }
     folder.trace_path = trace_path;
+    cores_settle(comm, &folder.job->resources_threads, &binding);
+    log_binding(&binding, comm, folder.job->resources_threads);
     st = run_create(&r, &folder, comm, &err);
     if (st == ST_OK)
         st = run_recipe(r, &err);

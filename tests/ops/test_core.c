@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -575,9 +577,34 @@ static void backends_have_names(void **state)
         assert_ptr_equal(backend_find(backend_at(i)->name), backend_at(i));
 }
 
+static int64_t processor_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Threads spin for moments between kernels, not through what else a process does. */
+static void threads_sleep_between_kernels(void **state)
+{
+    (void)state;
+    enum { N = 1 << 18 };
+    real *x = calloc(N, sizeof *x);
+    backend_set_threads(4);
+    backend_find("cpu")->average(x, x, N, 0.5);
+    int64_t before = processor_ns();
+    usleep(300000);
+    int64_t spent = processor_ns() - before;
+    backend_set_threads(1);
+    free(x);
+    if (spent > 60000000)
+        fail_msg("idle threads took %lld us of 300 ms", (long long)spent / 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_sleep_between_kernels),
         cmocka_unit_test(arena_keeps_its_blocks),
         cmocka_unit_test(arena_stops_at_its_maximum),
         cmocka_unit_test(arena_joins_what_comes_back),

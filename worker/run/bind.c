@@ -74,6 +74,14 @@ static enum status bind_threads(const cpu_set_t *set, struct err *err)
     return !tasks || bad ? err_errno(err, "cannot bind to cores") : ST_OK;
 }
 
+enum status bind_to_cpus(const cpu_set_t *set, struct binding *b, struct err *err)
+{
+    TRY(bind_threads(set, err));
+    b->pinned = true;
+    print_cpus(set, b->cores, sizeof b->cores);
+    return ST_OK;
+}
+
 static enum status bind_cores(struct json_object *list, struct binding *b, struct err *err)
 {
     int cpu[CPUS], n = allowed_cpus(cpu);
@@ -90,12 +98,7 @@ static enum status bind_cores(struct json_object *list, struct binding *b, struc
         }
         CPU_SET(cpu[core], &set);
     }
-    if (want == 0)
-        return ST_OK;
-    TRY(bind_threads(&set, err));
-    b->pinned = true;
-    print_cpus(&set, b->cores, sizeof b->cores);
-    return ST_OK;
+    return want == 0 ? ST_OK : bind_to_cpus(&set, b, err);
 }
 
 /* ---- GPUs ------------------------------------------------------------------------------------- */

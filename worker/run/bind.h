@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 
+#include <sched.h>
 #include <stdbool.h>
 
 struct binding {
@@ -17,12 +18,15 @@ struct binding {
     bool pinned;       /* all threads are bound to `cores` */
     char cores[128];   /* "0-3,8"; of this machine */
     char gpus[128];    /* what CUDA_VISIBLE_DEVICES was set to; "" = none */
-    char unbound[160]; /* placed but not pinned: why */
+    char unbound[160]; /* not pinned: why */
+    char lowered[200]; /* fewer threads than asked for: why; "" = as many */
 };
 
 /* A folder without a placement, or a rank without a number, is left as it is: ST_OK. Sets CUDA_VISIBLE_DEVICES, and
  * where ranks share cores OMPI_MCA_mpi_yield_when_idle. Call while the process has one thread of its own;
  * those of libraries are bound too. */
 enum status rank_bind(const char *job_dir, struct binding *ret_binding, struct err *err);
+/* All threads of the process to these CPUs; fills pinned and cores. */
+enum status bind_to_cpus(const cpu_set_t *set, struct binding *b, struct err *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* corpus.c - see corpus.h. */
 #include "run/corpus.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -71,8 +72,11 @@ static void add_source(struct loader_config *cfg, const struct corpus *c, enum c
 /* One thread at least where any is wanted: it sleeps unless a batch is missing. More only on cores that computing leaves. */
 static int loader_threads(const struct jobfile *job, const struct comm *comm)
 {
-    int64_t spare = sysconf(_SC_NPROCESSORS_ONLN) / comm->here - job->resources_threads;
-    int64_t most = spare > 1 ? spare : 1;
+    cpu_set_t set;
+    int64_t cores = sysconf(_SC_NPROCESSORS_ONLN) / comm->here;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < cores)
+        cores = CPU_COUNT(&set);
+    int64_t spare = cores - job->resources_threads, most = spare > 1 ? spare : 1;
     return (int)(job->data_threads < most ? job->data_threads : most);
 }
 
