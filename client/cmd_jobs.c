@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define PAGE 200
+#define TEXT_MAX (256u << 20) /* a million lines */
 #define STATES_MAX 32
 
 /* "running" or "RUNNING" -> the state. */
@@ -108,19 +109,28 @@ static void add_row(struct table *t, const Espalier__V1__JobSummary *j)
 
 struct listing {
     struct table table;
-    struct json_object *json; /* NULL unless --json */
-    struct buf ids;           /* --ids: one a line */
-    bool only_ids;
+    struct buf text; /* --json, --ids */
+    bool json, only_ids, pretty;
     int64_t limit, n;
 };
+
+/* As text at once: a hundred thousand jobs as objects would take 300 MB. */
+static void add_json(struct listing *l, const Espalier__V1__JobSummary *j)
+{
+    struct json_object *o = message_json(&j->base);
+    int style = JSON_C_TO_STRING_NOSLASHESCAPE | (l->pretty ? JSON_C_TO_STRING_PRETTY : 0);
+    buf_puts(&l->text, l->n == 0 ? "[" : l->pretty ? ",\n" : ",");
+    buf_puts(&l->text, json_object_to_json_string_ext(o, style));
+    json_object_put(o);
+}
 
 static void take_page(struct listing *l, const Espalier__V1__ListReply *reply)
 {
     for (size_t i = 0; i < reply->n_jobs && l->n < l->limit; i++, l->n++)
         if (l->json)
-            json_object_array_add(l->json, message_json(&reply->jobs[i]->base));
+            add_json(l, reply->jobs[i]);
         else if (l->only_ids)
-            buf_printf(&l->ids, "%s\n", reply->jobs[i]->id);
+            buf_printf(&l->text, "%s\n", reply->jobs[i]->id);
         else
             add_row(&l->table, reply->jobs[i]);
 }
@@ -146,18 +156,15 @@ static enum status read_pages(struct cli *cli, Espalier__V1__ListRequest *reques
 static int print_listing(struct cli *cli, struct listing *l)
 {
     struct buf out;
-    if (l->json) {
-        struct json_object *json = l->json;
-        l->json = NULL;
-        return cli_print_json(cli, json);
-    }
-    if (l->only_ids)
-        return cli_print(cli, &l->ids);
+    if (l->json)
+        buf_puts(&l->text, l->n ? "]\n" : "[]\n");
+    if (l->json || l->only_ids)
+        return cli_print(cli, &l->text);
     if (l->n == 0) {
         cli_note(cli, "no jobs");
         return 0;
     }
-    buf_init(&out, 64 << 20);
+    buf_init(&out, TEXT_MAX);
     table_print(&l->table, &cli->out, &out);
     int code = cli_print(cli, &out);
     buf_fini(&out);
@@ -175,13 +182,13 @@ static int run_jobs(struct cli *cli, const struct args *args)
         args_number(args, "limit", 20, 1, 1000000, &l.limit, &err))
         return cli_fail(cli, &err);
     table_init(&l.table, columns, (int)(sizeof columns / sizeof *columns));
-    l.json = cli->json ? json_object_new_array() : NULL;
+    l.json = cli->json;
+    l.pretty = cli->out.tty;
     l.only_ids = args_flag(args, "ids");
-    buf_init(&l.ids, 64 << 20);
+    buf_init(&l.text, TEXT_MAX);
     int code =
         read_pages(cli, &request, &l, &err) == ST_OK ? print_listing(cli, &l) : cli_fail(cli, &err);
-    json_object_put(l.json);
-    buf_fini(&l.ids);
+    buf_fini(&l.text);
     table_fini(&l.table);
     return code;
 }

@@ -44,9 +44,12 @@ void inbox_post(struct inbox *box, struct message *m)
     uint64_t one = 1;
     m->next = NULL;
     pthread_mutex_lock(&box->lock);
+    bool first = !box->first;
     *box->end = m;
     box->end = &m->next;
     pthread_mutex_unlock(&box->lock);
+    if (!first)
+        return; /* whoever posted the first one wakes the loop, which reads on until there is none */
     /* Fails only when the counter is full, and then the loop is woken anyway. */
     ssize_t n = write(box->fd, &one, sizeof one);
     (void)n;
@@ -66,6 +69,14 @@ struct message *inbox_take(struct inbox *box)
     }
     pthread_mutex_unlock(&box->lock);
     return m;
+}
+
+bool inbox_is_empty(struct inbox *box)
+{
+    pthread_mutex_lock(&box->lock);
+    bool empty = !box->first;
+    pthread_mutex_unlock(&box->lock);
+    return empty;
 }
 
 int inbox_fd(const struct inbox *box)

@@ -217,9 +217,12 @@ static void loop_effects(struct daemon *d)
 {
     if (d->failing)
         return;
-    for (size_t i = 0; i < d->jobs->n && d->group_err.code == ST_OK; i++)
-        if (d->jobs->list[i]->changed && !job_state_is_over(d->jobs->list[i]->job.state))
-            job_act(d, d->jobs->list[i]);
+    /* Those that are here now: what an effect changes is not durable yet. */
+    for (size_t n = d->jobs->n_changed; n > 0 && d->group_err.code == ST_OK; n--) {
+        struct active *a = jobs_take_changed(d->jobs);
+        if (!job_state_is_over(a->job.state))
+            job_act(d, a);
+    }
     /* An effect may just have ended a job; it stays until that is durable. */
     if (!store_is_writing(d->store))
         jobs_drop_over(d->jobs);

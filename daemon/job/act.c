@@ -266,7 +266,6 @@ static void ask_to_stop(struct daemon *d, struct active *a)
 
 void job_act(struct daemon *d, struct active *a)
 {
-    a->changed = false;
     if (a->job.state == JOB_SUBMITTED)
         start_attempt(d, a);
     else if (job_stop_reason(&a->job))

@@ -112,8 +112,7 @@ enum status job_apply(struct daemon *d, struct active *a, enum job_event event,
         st = store_attempt_save(d->store, &next, err);
     if (st != ST_OK)
         return group_fail(d, err);
-    a->job = next;
-    a->changed = true;
+    jobs_set(d->jobs, a, &next);
     a->rung = 0;
     d->queue_dirty = true;
     return ST_OK;

@@ -8,9 +8,60 @@ enum status jobs_create(struct jobs **ret_jobs, struct err *err)
     struct jobs *jobs = calloc(1, sizeof *jobs);
     if (!jobs)
         return err_set(err, ST_NOMEM, "out of memory for the jobs");
+    jobs->changed_end = &jobs->changed;
     *ret_jobs = jobs;
     return ST_OK;
 }
+
+/* ---- what is counted ------------------------------------------------------------------------ */
+
+static void count(struct jobs *jobs, const struct job *job, int64_t by)
+{
+    bool waits = job_state_is_waiting(job->state), holds = job_state_holds(job->state);
+    jobs->running += holds * by;
+    jobs->waiting += waits * by;
+    jobs->waiting_in_slurm += (waits && job->in_slurm) * by;
+    jobs->over += job_state_is_over(job->state) * by;
+    if (!holds || job->in_slurm)
+        return;
+    jobs->held.cores += by * job->need.cores;
+    jobs->held.gpus += by * job->need.gpus;
+    jobs->held.memory_bytes += by * job->need.memory_bytes;
+}
+
+static void mark_changed(struct jobs *jobs, struct active *a)
+{
+    if (a->changed)
+        return;
+    a->changed = true;
+    a->next_changed = NULL;
+    *jobs->changed_end = a;
+    jobs->changed_end = &a->next_changed;
+    jobs->n_changed++;
+}
+
+void jobs_set(struct jobs *jobs, struct active *a, const struct job *next)
+{
+    count(jobs, &a->job, -1);
+    a->job = *next;
+    count(jobs, &a->job, 1);
+    mark_changed(jobs, a);
+}
+
+struct active *jobs_take_changed(struct jobs *jobs)
+{
+    struct active *a = jobs->changed;
+    if (!a)
+        return NULL;
+    jobs->changed = a->next_changed;
+    if (!jobs->changed)
+        jobs->changed_end = &jobs->changed;
+    jobs->n_changed--;
+    a->changed = false;
+    return a;
+}
+
+/* ---- the table ------------------------------------------------------------------------------ */
 
 static void active_destroy(struct active *a)
 {
@@ -22,7 +73,7 @@ static void jobs_clear(struct jobs *jobs)
 {
     for (size_t i = 0; i < jobs->n; i++)
         active_destroy(jobs->list[i]);
-    jobs->n = 0;
+    *jobs = (struct jobs){.list = jobs->list, .size = jobs->size, .changed_end = &jobs->changed};
 }
 
 void jobs_destroy(struct jobs *jobs)
@@ -53,7 +104,8 @@ enum status jobs_add(struct jobs *jobs, const struct job *job, struct err *err)
     if (!a)
         return err_set(err, ST_NOMEM, "out of memory for job %lld", (long long)job->id);
     a->job = *job;
-    a->changed = true;
+    count(jobs, job, 1);
+    mark_changed(jobs, a);
     /* Nearly always the newest; one that is retried goes back to its place. */
     size_t at = jobs->n++;
     for (; at > 0 && jobs->list[at - 1]->job.id > job->id; at--)
@@ -121,9 +173,22 @@ struct active *jobs_find(const struct jobs *jobs, int64_t id)
     return NULL;
 }
 
+/* Among those whose effects are due there may be some that are over. */
+static void forget_changed(struct jobs *jobs)
+{
+    for (size_t n = jobs->n_changed; n > 0; n--) {
+        struct active *a = jobs_take_changed(jobs);
+        if (!job_state_is_over(a->job.state))
+            mark_changed(jobs, a);
+    }
+}
+
 void jobs_drop_over(struct jobs *jobs)
 {
     size_t kept = 0;
+    if (jobs->over == 0)
+        return;
+    forget_changed(jobs);
     for (size_t i = 0; i < jobs->n; i++) {
         if (job_state_is_over(jobs->list[i]->job.state))
             active_destroy(jobs->list[i]);
@@ -131,20 +196,12 @@ void jobs_drop_over(struct jobs *jobs)
             jobs->list[kept++] = jobs->list[i];
     }
     jobs->n = kept;
+    jobs->over = 0;
 }
 
 struct jobs_load jobs_load(const struct jobs *jobs, const struct resources *node)
 {
-    struct jobs_load load = {.free = *node};
-    for (size_t i = 0; i < jobs->n; i++) {
-        const struct job *job = &jobs->list[i]->job;
-        if (job_state_holds(job->state)) {
-            load.running++;
-            if (!job->in_slurm)
-                resources_take(&load.free, &job->need);
-        } else if (job_state_is_waiting(job->state)) {
-            load.waiting++;
-        }
-    }
+    struct jobs_load load = {(uint32_t)jobs->running, (uint32_t)jobs->waiting, *node};
+    resources_take(&load.free, &jobs->held);
     return load;
 }

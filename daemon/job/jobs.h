@@ -18,7 +18,7 @@
 
 struct active {
     struct job job;
-    bool changed; /* its state's effects are due (act.h) */
+    bool changed; /* its state's effects are due (act.h); set by jobs_set() */
     int64_t
         unknown_since_ms;  /* first poll in a row that could tell nothing; 0 = the last one could */
     int rung;              /* of the stop ladder, in this state: 0 none, 1 TERM, 2 KILL */
@@ -29,11 +29,17 @@ struct active {
     } progress;                                 /* of the newest report; zeros = none yet */
     struct stall_watch stall;                   /* when the last step was seen */
     struct placement *placement; /* owned; of the newest attempt; NULL = none is known */
+    struct active *next_changed;
 };
 
+/* The counts are of job states; kept, not counted anew, since a pass of the loop must not walk ten thousand jobs. */
 struct jobs {
     struct active **list; /* owned; by id, ascending */
     size_t n, size;
+    int64_t running, waiting, waiting_in_slurm, over;
+    struct resources held;                 /* of the daemon's nodes */
+    struct active *changed, **changed_end; /* those with effects due, in the order they changed */
+    size_t n_changed;
 };
 
 enum status jobs_create(struct jobs **ret_jobs, struct err *err);
@@ -46,6 +52,11 @@ enum status jobs_reload(struct jobs *jobs, struct store *store, const struct nod
 enum status jobs_add(struct jobs *jobs, const struct job *job, struct err *err);
 struct active *jobs_find(const struct jobs *jobs, int64_t id); /* NULL if none */
 void jobs_drop_over(struct jobs *jobs);
+
+/* Every change of a->job.state goes through here: a copy of *next takes its place, and its effects are due. */
+void jobs_set(struct jobs *jobs, struct active *a, const struct job *next);
+struct active *
+jobs_take_changed(struct jobs *jobs); /* the first whose effects are due; NULL = none */
 
 /* Jobs that hold resources, those that wait, and what the former leave of the node. */
 struct jobs_load {

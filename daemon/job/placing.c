@@ -118,16 +118,21 @@ static bool start_job(const struct queue_job *q, const int *on, void *user)
     return s->d->group_err.code == ST_OK;
 }
 
+/* Every rank needs a core; and Slurm has cores of its own. */
+static bool any_may_start(const struct daemon *d)
+{
+    struct jobs_load load = jobs_load(d->jobs, &d->options.node);
+    return load.waiting > 0 && (load.free.cores > 0 || d->jobs->waiting_in_slurm > 0);
+}
+
 void queue_run(struct daemon *d)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < d->jobs->n; i++)
-        n += job_state_is_waiting(d->jobs->list[i]->job.state);
-    if (n == 0) {
-        d->queue_dirty = false;
+    if (!any_may_start(d)) {
+        d->queue_dirty = false; /* until something ends, or comes */
+        d->next_start_ms = 0;
         return;
     }
-    struct queue_job *waiting = calloc(n, sizeof *waiting);
+    struct queue_job *waiting = calloc((size_t)d->jobs->waiting, sizeof *waiting);
     struct resources *room = calloc((size_t)d->nodes.n, sizeof *room);
     struct starting s = {d, rooms_now(d)};
     if (waiting && room && s.rooms) {

@@ -183,13 +183,22 @@ void streams_pump(struct daemon *d)
     /* What an open group has written is not for anybody's eyes yet. */
     if (store_is_writing(d->store))
         return;
-    d->streams->more = false;
-    d->streams->until_ns = clock_mono_ns() + STREAMS_SHARE_NS;
-    d->streams->first = (d->streams->first + 1) % STREAMS_MAX;
-    for (int i = 0; d->streams->open && i < STREAMS_MAX; i++) {
-        struct slot *slot = &d->streams->slot[(d->streams->first + i) % STREAMS_MAX];
-        if (slot->stream.kind)
-            step(d, slot);
+    struct streams *all = d->streams;
+    int64_t begun = clock_mono_ns();
+    int first = all->first;
+    all->more = false;
+    all->until_ns = begun + STREAMS_SHARE_NS;
+    all->first = (first + 1) % STREAMS_MAX;
+    for (int i = 0; all->open && i < STREAMS_MAX; i++) {
+        struct slot *slot = &all->slot[(first + i) % STREAMS_MAX];
+        if (!slot->stream.kind)
+            continue;
+        if (clock_mono_ns() - begun > STREAMS_ROUND_NS && !inbox_is_empty(d->inbox)) {
+            all->first = (first + i) % STREAMS_MAX; /* the next pass goes on here */
+            all->more = true;
+            return;
+        }
+        step(d, slot);
     }
 }
 

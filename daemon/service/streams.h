@@ -38,6 +38,8 @@ struct stream_kind {
 
 /* How long all streams together may look through what they do not send, in one pass of the loop. */
 #define STREAMS_SHARE_NS INT64_C(4000000)
+/* How long they may send before calls that came in meanwhile are served. */
+#define STREAMS_ROUND_NS INT64_C(250000)
 
 struct stream {
     const struct stream_kind *kind; /* NULL = free slot */

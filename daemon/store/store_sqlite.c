@@ -1,6 +1,7 @@
 /* store_sqlite.c - the file: opening, migrations, the group's transaction. See store.h. */
 #include "store/sqlite.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,38 @@
 static const char *const statement_sql[SQL_COUNT] = {STORE_STATEMENTS(STATEMENT_SQL)};
 #undef STATEMENT_SQL
 
+static enum status cannot_write(struct store *s, const char *why, const char *doing,
+                                struct err *err)
+{
+    return err_set(err, ST_UNAVAILABLE,
+                   "the job store %s cannot be written (%s) while %s; check that the file is "
+                   "there, its permissions and its file system",
+                   s->path, why, doing);
+}
+
+static enum status no_room(struct store *s, const char *doing, struct err *err)
+{
+    return err_set(err, ST_LIMIT,
+                   "no room left for the job store %s while %s; free some and try again", s->path,
+                   doing);
+}
+
+/* SQLite calls it an I/O error too when a file or a file system turns read-only under an open file, and of a commit it
+ * keeps no errno; but nothing that succeeds afterwards touches the thread's. */
+static enum status io_error(struct store *s, int error, const char *doing, struct err *err)
+{
+    if (error == EROFS || error == EPERM || error == EACCES)
+        return cannot_write(s, strerror(error), doing, err);
+    if (error == EDQUOT)
+        return no_room(s, doing, err);
+    return err_set(err, ST_IO,
+                   "the job store %s: %s while %s; look at the disk and at the kernel's log",
+                   s->path, error == EIO ? strerror(error) : sqlite3_errmsg(s->db), doing);
+}
+
 enum status store_error(struct store *s, const char *doing, struct err *err)
 {
+    int error = errno;
     const char *why = sqlite3_errmsg(s->db);
     switch (sqlite3_errcode(s->db) & 0xff) {
     case SQLITE_BUSY:
@@ -30,14 +61,9 @@ enum status store_error(struct store *s, const char *doing, struct err *err)
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
-        return err_set(err, ST_UNAVAILABLE,
-                       "the job store %s cannot be written (%s) while %s; check that the file is "
-                       "there, its permissions and its file system",
-                       s->path, why, doing);
+        return cannot_write(s, why, doing, err);
     case SQLITE_FULL:
-        return err_set(err, ST_LIMIT,
-                       "no room left for the job store %s while %s; free some and try again",
-                       s->path, doing);
+        return no_room(s, doing, err);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return err_set(err, ST_CORRUPT,
@@ -47,7 +73,7 @@ enum status store_error(struct store *s, const char *doing, struct err *err)
     case SQLITE_NOMEM:
         return err_set(err, ST_NOMEM, "out of memory in the job store while %s", doing);
     case SQLITE_IOERR:
-        return err_set(err, ST_IO, "the job store %s: %s while %s", s->path, why, doing);
+        return io_error(s, error, doing, err);
     default:
         return err_set(err, ST_INTERNAL, "the job store %s: %s while %s", s->path, why, doing);
     }
@@ -63,6 +89,7 @@ sqlite3_stmt *store_use(struct store *s, enum store_statement which)
 
 enum status store_run(struct store *s, sqlite3_stmt *q, const char *doing, struct err *err)
 {
+    errno = 0;
     enum status st = sqlite3_step(q) == SQLITE_DONE ? ST_OK : store_error(s, doing, err);
     sqlite3_reset(q);
     return st;
@@ -70,6 +97,7 @@ enum status store_run(struct store *s, sqlite3_stmt *q, const char *doing, struc
 
 enum status store_row(struct store *s, sqlite3_stmt *q, const char *doing, struct err *err)
 {
+    errno = 0;
     int rc = sqlite3_step(q);
     if (rc == SQLITE_ROW)
         return ST_OK;

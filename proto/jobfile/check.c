@@ -407,6 +407,8 @@ static void check_best(struct parse *p)
 void check_all(struct parse *p)
 {
     check_paths(p);
+    if (good(p, KEY_data_vocabulary))
+        p->job->vocabulary_words = vocabulary_lines(p->job->data_vocabulary);
     check_some_phase(p);
     check_phase_data(p);
     check_phase_rates(p);

@@ -27,6 +27,8 @@ struct jobfile {
 #define PATH(member, key, def, help) char *member; /* absolute once checked; "" = not set */
 #define ENUM(member, key, def, list, help) int member;
 #include "jobfile/schema.def"
+    int64_t
+        vocabulary_words; /* no key: counted in data.vocabulary by the parse; 0 = it could not be read */
 };
 
 /* Order of the lists in schema.def; a static test compares them. */

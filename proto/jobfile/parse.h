@@ -56,6 +56,9 @@ size_t text_valid(const char *text, size_t len);
  * plan.c */
 int64_t effective_int(const struct jobfile *job, int key);
 
+/* Words in the list, one a line; 0 when it cannot be read. plan.c */
+int64_t vocabulary_lines(const char *path);
+
 /* Shape and frame of the job; a vocabulary that cannot be read here counts as its special words
  * alone, so that the counts are a lower bound. The caller destroys *ret_frame. plan.c */
 enum status plan_frame(const struct jobfile *job, struct model_shape *ret_shape,

@@ -63,8 +63,7 @@ int64_t effective_int(const struct jobfile *job, int key)
     return value;
 }
 
-/* Words in the list, one a line; 0 when it cannot be read. */
-static int64_t vocabulary_lines(const char *path)
+int64_t vocabulary_lines(const char *path)
 {
     int64_t lines = 0;
     bool word = false;
@@ -93,8 +92,8 @@ void jobfile_model_shape(const struct jobfile *job, struct model_shape *ret_shap
     *ret_shape = (struct model_shape){.stem = job->model_stem, .dropout = job->model_dropout};
     for (size_t i = 0; i < NNUMBERS; i++)
         *number_of(ret_shape, i) = effective_int(job, numbers[i].key);
-    int64_t lines = vocabulary_lines(job->data_vocabulary);
-    ret_shape->vocabulary = lines ? lines + VOCABULARY_SPECIALS : 0;
+    int64_t words = job->vocabulary_words;
+    ret_shape->vocabulary = words ? words + VOCABULARY_SPECIALS : 0;
 }
 
 void jobfile_frame_options(const struct jobfile *job, struct frame_options *ret_options)

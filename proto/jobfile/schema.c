@@ -9,12 +9,12 @@
 #define AT(member) offsetof(struct jobfile, member)
 const struct key schema_keys[KEY_COUNT] = {
 #define SECTION(k, h)
-#define INT(m, k, d, l, u, h) {.type = TYPE_INT, .key = k, .help = h, .offset = AT(m), .def = d, .lo = l, .hi = u},
-#define REAL(m, k, d, l, u, h) {.type = TYPE_REAL, .key = k, .help = h, .offset = AT(m), .def = d, .lo = l, .hi = u},
-#define BOOL(m, k, d, h) {.type = TYPE_BOOL, .key = k, .help = h, .offset = AT(m), .def = d},
-#define TEXT(m, k, d, max, h) {.type = TYPE_TEXT, .key = k, .help = h, .offset = AT(m), .def_text = d, .hi = max},
-#define PATH(m, k, d, h) {.type = TYPE_PATH, .key = k, .help = h, .offset = AT(m), .def_text = d, .hi = 4095},
-#define ENUM(m, k, d, lst, h) {.type = TYPE_ENUM, .key = k, .help = h, .offset = AT(m), .def_text = d, .list = lst},
+#define INT(m, k, d, l, u, h) {.type = TYPE_INT, .key = k, .len = sizeof k - 1, .help = h, .offset = AT(m), .def = d, .lo = l, .hi = u},
+#define REAL(m, k, d, l, u, h) {.type = TYPE_REAL, .key = k, .len = sizeof k - 1, .help = h, .offset = AT(m), .def = d, .lo = l, .hi = u},
+#define BOOL(m, k, d, h) {.type = TYPE_BOOL, .key = k, .len = sizeof k - 1, .help = h, .offset = AT(m), .def = d},
+#define TEXT(m, k, d, max, h) {.type = TYPE_TEXT, .key = k, .len = sizeof k - 1, .help = h, .offset = AT(m), .def_text = d, .hi = max},
+#define PATH(m, k, d, h) {.type = TYPE_PATH, .key = k, .len = sizeof k - 1, .help = h, .offset = AT(m), .def_text = d, .hi = 4095},
+#define ENUM(m, k, d, lst, h) {.type = TYPE_ENUM, .key = k, .len = sizeof k - 1, .help = h, .offset = AT(m), .def_text = d, .list = lst},
 #include "jobfile/schema.def"
 };
 
@@ -33,8 +33,9 @@ const int schema_nsections = sizeof schema_sections / sizeof *schema_sections;
 
 int schema_find(const char *path)
 {
+    size_t n = strlen(path);
     for (int i = 0; i < KEY_COUNT; i++)
-        if (!strcmp(schema_keys[i].key, path))
+        if (schema_keys[i].len == n && !memcmp(schema_keys[i].key, path, n))
             return i;
     return -1;
 }
@@ -47,8 +48,10 @@ bool schema_in_group(const char *key, const char *group)
 
 bool schema_is_group(const char *path)
 {
+    size_t n = strlen(path);
     for (int i = 0; i < KEY_COUNT; i++)
-        if (schema_in_group(schema_keys[i].key, path))
+        if (schema_keys[i].len > n && schema_keys[i].key[n] == '.' &&
+            !memcmp(schema_keys[i].key, path, n))
             return true;
     return false;
 }

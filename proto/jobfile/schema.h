@@ -28,6 +28,7 @@ enum key_type { TYPE_INT, TYPE_REAL, TYPE_BOOL, TYPE_TEXT, TYPE_PATH, TYPE_ENUM 
 struct key {
     enum key_type type;
     const char *key, *help;
+    size_t len;           /* of the key, without its NUL */
     size_t offset;        /* of the member in struct jobfile */
     double def, lo, hi;   /* INT, REAL; BOOL uses def; TEXT has its length limit in hi */
     const char *def_text; /* TEXT, PATH, ENUM */

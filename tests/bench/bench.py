@@ -25,9 +25,9 @@ BENCHES = (
     ("ranks_2x1", ("ranks_2x1_small",), job_rows.ranks_2x1),
     ("rpc_echo", ("rpc_echo_p50", "rpc_echo_p99", "rpc_echo_8", "rpc_echo_8_p50", "rpc_echo_8_p99"), wire_rows.rpc_echo),
     ("submit_durable", ("submit_durable_p50", "submit_durable_p99"), wire_rows.submit_durable),
-    ("store_100k", ("get_100k", "get_100k_p99", "list_100k", "list_100k_p99", "restart_100k", "memory_100k"),
-     store_rows.store_100k),
-    ("ingest", ("ingest_offered",), ingest_rows.ingest),
+    ("store_100k", ("get_100k", "get_100k_p99", "list_100k", "list_100k_p99", "submit_100k", "restart_100k",
+                    "memory_100k"), store_rows.store_100k),
+    ("ingest", ("ingest_offered", "ingest_offered_lag"), ingest_rows.ingest),
     ("data_images_per_s", (), job_rows.data_images_per_s),
 )
 

@@ -43,6 +43,15 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+void load_print(int64_t *ns, int64_t calls, double seconds)
+{
+    qsort(ns, (size_t)calls, sizeof *ns, by_value);
+    printf(
+        "{\"calls\":%lld,\"seconds\":%.4f,\"per_second\":%.2f,\"p50_us\":%.2f,\"p99_us\":%.2f}\n",
+        (long long)calls, seconds, (double)calls / seconds, 1e-3 * (double)ns[calls / 2],
+        1e-3 * (double)ns[calls * 99 / 100]);
+}
+
 /* The span is from the first start to the last end, so a rate is never flattered. */
 static enum status report(const struct worker *w, int workers, struct err *err)
 {
@@ -60,12 +69,7 @@ static enum status report(const struct worker *w, int workers, struct err *err)
         begun = w[i].begun_ns < begun ? w[i].begun_ns : begun;
         ended = w[i].ended_ns > ended ? w[i].ended_ns : ended;
     }
-    qsort(ns, (size_t)calls, sizeof *ns, by_value);
-    double seconds = 1e-9 * (double)(ended - begun);
-    printf(
-        "{\"calls\":%lld,\"seconds\":%.4f,\"per_second\":%.2f,\"p50_us\":%.2f,\"p99_us\":%.2f}\n",
-        (long long)calls, seconds, (double)calls / seconds, 1e-3 * (double)ns[calls / 2],
-        1e-3 * (double)ns[calls * 99 / 100]);
+    load_print(ns, calls, 1e-9 * (double)(ended - begun));
     free(ns);
     return ST_OK;
 }

@@ -20,4 +20,7 @@ struct load {
 /* Prints {"calls", "seconds", "per_second", "p50_us", "p99_us"}; the first failure ends the run. */
 enum status load_run(const struct load *load, struct err *err);
 
+/* Sorts the calls' times and prints that line; what other shapes of load end with. */
+void load_print(int64_t *ns, int64_t calls, double seconds);
+
 #endif

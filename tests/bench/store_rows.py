@@ -1,7 +1,8 @@
-"""A daemon whose store holds 100,000 jobs and whose events 200 clients watch: Get, List, restart, memory."""
+"""A daemon whose store holds 100,000 jobs and whose events 200 clients watch: Get, List, Submit, restart, memory."""
 import contextlib
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import tempfile
@@ -12,7 +13,7 @@ import machine
 from rows import median, row, span
 from wire_rows import JOB, espalierd, program, server
 
-JOBS, WATCHERS, OUTSTANDING, SECONDS = 100_000, 200, 8, 4
+JOBS, WATCHERS, OUTSTANDING, SECONDS, SUBMITS = 100_000, 200, 8, 4, 200
 COMPLETED, FAILED, CANCELLED = 6, 8, 7
 
 
@@ -81,23 +82,32 @@ def start_seconds(o, tmp):
         return time.monotonic() - begun
 
 
+def commits(o, tmp, job):
+    """SQLite alone, into a copy of the store as it was filled."""
+    copy = os.path.join(tmp, "peer.db")
+    shutil.copyfile(os.path.join(tmp, "filled.db"), copy)
+    return program(o, "bench_commit", copy, job, OUTSTANDING, 1)
+
+
 def measure(o, tmp, kinds):
-    """{kind: repetitions} of bench_wire, plain gRPC core beside, and the daemon's largest resident size."""
+    """{kind: repetitions} of bench_wire and bench_submit, their peers beside, and the daemon's largest resident size."""
     address, echo = "unix:" + os.path.join(tmp, "d"), "unix:" + os.path.join(tmp, "e")
-    got = {kind: [] for kind in (*kinds, "echo")}
+    got = {kind: [] for kind in (*kinds, "echo", "submit", "commit")}
     with espalierd(o, tmp, "--launcher", "fake", "--cores", "1") as daemon, \
             server([os.path.join(o.programs, "bench_echo"), "serve", echo], os.path.join(tmp, "echo.log")):
         job = os.path.join(tmp, "job.yaml")
         with open(job, "w") as f:
             f.write(JOB)
         # One job that runs on and reports: there is something to watch.
-        program(o, "bench_wire", "submit", address, 1, 1, job, 1)
+        program(o, "bench_submit", address, 1, 1, job)
         with watchers(o, address):
             for _ in range(o.repeat):
                 for kind in kinds:
                     more = (JOBS,) if kind == "get" else ()
                     got[kind].append(program(o, "bench_wire", kind, address, OUTSTANDING, SECONDS, *more))
                 got["echo"].append(program(o, "bench_echo", "call", echo, OUTSTANDING, 2))
+                got["submit"].append(program(o, "bench_submit", address, OUTSTANDING, SUBMITS, job))
+                got["commit"].append(commits(o, tmp, job))
             return got, resident_mib(daemon.pid)
 
 
@@ -106,6 +116,7 @@ def store_100k(o):
     with tempfile.TemporaryDirectory(prefix="espalier-b-") as tmp:
         start_seconds(o, tmp)  # makes the store
         fill(os.path.join(tmp, "home", "espalier.db"))
+        shutil.copyfile(os.path.join(tmp, "home", "espalier.db"), os.path.join(tmp, "filled.db"))
         restarts = [start_seconds(o, tmp) for _ in range(o.repeat)]
         got, memory = measure(o, tmp, ("get", "list"))
 
@@ -120,5 +131,7 @@ def store_100k(o):
             row("list_100k", median(of("list", "per_second")), "pages/s", "higher", 500, "the floor that was set; pages of 50",
                 span(of("list", "per_second")), **detail),
             row("list_100k_p99", median(of("list", "p99_us")) / 1e3, "ms", "lower", 20, "the limit that was set"),
+            row("submit_100k", median(of("submit", "per_second")), "jobs/s", "higher", median(of("commit", "per_second")),
+                "SQLite alone, the same rows, 8 jobs a commit, as many jobs there", span(of("submit", "per_second")), **detail),
             row("restart_100k", median(restarts), "s", "lower", 3, "the limit that was set", span(restarts)),
             row("memory_100k", memory, "MiB", "lower", 300, "the limit that was set; largest resident size")]

@@ -1,17 +1,14 @@
 /* wire.c - calls to a running espalierd through our client library.
  *
  *     bench_wire ping   ADDRESS OUTSTANDING SECONDS            one channel, as many threads
- *     bench_wire submit ADDRESS CLIENTS SECONDS JOB MOST       a channel a client; MOST jobs each
  *     bench_wire get    ADDRESS OUTSTANDING SECONDS JOBS       jobs from all over 1..JOBS, one channel
  *     bench_wire list   ADDRESS OUTSTANDING SECONDS            pages of 50, on and on through all jobs
  *     bench_wire watch  ADDRESS STREAMS                        follows all jobs from now on until stdin ends
  *
- * Prints what load.h says; watch: "watching", and at its end how many events came. A submitted job file is taken from
- * the folder "/".
+ * Prints what load.h says; watch: "watching", and at its end how many events came.
  */
 #include "load.h"
 
-#include "base/file.h"
 #include "espalier/v1/job.pb-c.h"
 #include "rpc/rpc.h"
 
@@ -25,42 +22,23 @@
 enum { DEADLINE_MS = 20000, STREAMS_MAX = 256, PAGE = 50, TOKEN_SIZE = 64 };
 
 struct wire {
-    struct rpc_client *client[LOAD_WORKERS_MAX]; /* all the same when there is one channel */
-    struct buf job;
+    struct rpc_client *client;
     int64_t jobs;                             /* get: ids 1..jobs */
     char token[LOAD_WORKERS_MAX][TOKEN_SIZE]; /* list: where each worker is */
 };
 
 static enum status ping(void *user, int worker, int64_t n, struct err *err)
 {
+    (void)worker;
     (void)n;
     struct wire *w = user;
     Espalier__V1__PingRequest q = ESPALIER__V1__PING_REQUEST__INIT;
     ProtobufCMessage *reply;
-    TRY(rpc_client_call(w->client[worker], "/espalier.v1.JobService/Ping", &q.base,
+    TRY(rpc_client_call(w->client, "/espalier.v1.JobService/Ping", &q.base,
                         &espalier__v1__ping_reply__descriptor, DEADLINE_MS, &reply, err));
     bool sane = ((Espalier__V1__PingReply *)reply)->cores > 0;
     protobuf_c_message_free_unpacked(reply, NULL);
     return sane ? ST_OK : err_set(err, ST_INTERNAL, "a Ping was answered with 0 cores");
-}
-
-static enum status submit(void *user, int worker, int64_t n, struct err *err)
-{
-    struct wire *w = user;
-    Espalier__V1__SubmitRequest q = ESPALIER__V1__SUBMIT_REQUEST__INIT;
-    ProtobufCMessage *reply;
-    char id[64];
-    snprintf(id, sizeof id, "bench-%d-%d-%lld", (int)getpid(), worker, (long long)n);
-    q.job_file.data = (uint8_t *)w->job.data;
-    q.job_file.len = w->job.len;
-    q.file_name = (char *)"job.yaml";
-    q.folder = (char *)"/";
-    q.request_id = id;
-    TRY(rpc_client_call(w->client[worker], "/espalier.v1.JobService/Submit", &q.base,
-                        &espalier__v1__submit_reply__descriptor, DEADLINE_MS, &reply, err));
-    bool sane = strtoll(((Espalier__V1__SubmitReply *)reply)->id, NULL, 10) > 0;
-    protobuf_c_message_free_unpacked(reply, NULL);
-    return sane ? ST_OK : err_set(err, ST_INTERNAL, "a Submit was answered without a job's id");
 }
 
 static enum status get(void *user, int worker, int64_t n, struct err *err)
@@ -72,7 +50,7 @@ static enum status get(void *user, int worker, int64_t n, struct err *err)
     /* A stride that shares no factor with any round number: every part of the store is asked for. */
     snprintf(id, sizeof id, "%lld", (long long)(1 + (n * 7919 + worker * 104729) % w->jobs));
     q.id = id;
-    TRY(rpc_client_call(w->client[worker], "/espalier.v1.JobService/Get", &q.base,
+    TRY(rpc_client_call(w->client, "/espalier.v1.JobService/Get", &q.base,
                         &espalier__v1__get_reply__descriptor, DEADLINE_MS, &reply, err));
     const Espalier__V1__Job *job = ((Espalier__V1__GetReply *)reply)->job;
     bool sane = job && strcmp(job->id, id) == 0;
@@ -88,7 +66,7 @@ static enum status list(void *user, int worker, int64_t n, struct err *err)
     ProtobufCMessage *reply;
     q.page_size = PAGE;
     q.page_token = w->token[worker];
-    TRY(rpc_client_call(w->client[worker], "/espalier.v1.JobService/List", &q.base,
+    TRY(rpc_client_call(w->client, "/espalier.v1.JobService/List", &q.base,
                         &espalier__v1__list_reply__descriptor, DEADLINE_MS, &reply, err));
     const Espalier__V1__ListReply *l = (Espalier__V1__ListReply *)reply;
     bool sane = l->n_jobs == PAGE || !l->next_page_token[0];
@@ -166,17 +144,12 @@ static enum status watch(const char *address, int streams, struct err *err)
 static const struct verb {
     const char *name;
     int argc;
-    bool one_channel;
     enum status (*call)(void *user, int worker, int64_t n, struct err *err);
-} verbs[] = {{"ping", 5, true, ping},
-             {"submit", 7, false, submit},
-             {"get", 6, true, get},
-             {"list", 5, true, list}};
+} verbs[] = {{"ping", 5, ping}, {"get", 6, get}, {"list", 5, list}};
 
 static int usage(void)
 {
     fputs("usage: bench_wire ping ADDRESS OUTSTANDING SECONDS\n"
-          "       bench_wire submit ADDRESS CLIENTS SECONDS JOB MOST\n"
           "       bench_wire get ADDRESS OUTSTANDING SECONDS JOBS\n"
           "       bench_wire list ADDRESS OUTSTANDING SECONDS\n"
           "       bench_wire watch ADDRESS STREAMS\n",
@@ -192,38 +165,18 @@ static const struct verb *find_verb(int argc, char **argv)
     return NULL;
 }
 
-static enum status open_clients(struct wire *w, const char *address, int n, bool one_channel,
-                                struct err *err)
-{
-    for (int i = 0; i < n; i++)
-        if (i && one_channel)
-            w->client[i] = w->client[0];
-        else
-            TRY(rpc_client_open(&w->client[i], address, err));
-    return ST_OK;
-}
-
 static enum status run(const struct verb *v, int argc, char **argv, struct err *err)
 {
     static struct wire w;
     struct load load = {.workers = (int)strtol(argv[3], NULL, 10),
                         .seconds = strtod(argv[4], NULL),
-                        .most = v->call == submit ? strtol(argv[6], NULL, 10) : LOAD_CALLS_MAX,
+                        .most = LOAD_CALLS_MAX,
                         .call = v->call,
                         .user = &w};
-    if (load.workers < 1 || load.workers > LOAD_WORKERS_MAX)
-        return err_set(err, ST_INVALID, "%s: 1 to %d are possible", argv[3], LOAD_WORKERS_MAX);
     w.jobs = argc == 6 ? strtoll(argv[5], NULL, 10) : 1;
-    buf_init(&w.job, 1u << 20);
-    enum status st = v->call == submit ? file_read(&w.job, argv[5], err) : ST_OK;
-    if (st == ST_OK)
-        st = open_clients(&w, argv[2], load.workers, v->one_channel, err);
-    if (st == ST_OK)
-        st = load_run(&load, err);
-    for (int i = load.workers - 1; i >= 0; i--)
-        if (i == 0 || w.client[i] != w.client[0])
-            rpc_client_close(w.client[i]);
-    buf_fini(&w.job);
+    TRY(rpc_client_open(&w.client, argv[2], err));
+    enum status st = load_run(&load, err);
+    rpc_client_close(w.client);
     return st;
 }
 

@@ -1,5 +1,6 @@
 """Calls to a running espalierd, against gRPC core and SQLite alone."""
 import contextlib
+import glob
 import json
 import os
 import subprocess
@@ -8,7 +9,7 @@ import tempfile
 import machine
 from rows import median, row, span
 
-SCHEMA = os.path.join(machine.ROOT, "daemon", "store", "schema", "001_initial.sql")
+SCHEMA = sorted(glob.glob(os.path.join(machine.ROOT, "daemon", "store", "schema", "*.sql")))
 JOB = """\
 name: 'steps=1000000 step_ms=1000'
 data:
@@ -75,20 +76,26 @@ def rpc_echo(o):
     return rows
 
 
-CLIENTS, MOST = 8, 300  # calls of a client in a repetition; the daemon's limit is 10,000 jobs waiting
+CLIENTS, CALLS = 8, 1000  # of each client in a repetition; the daemon's limit is 10,000 jobs waiting
+
+
+def submit_once(o, tmp):
+    """A daemon with an empty store: jobs stay queued behind one that runs. Then SQLite alone, in the same folder."""
+    job = os.path.join(tmp, "job.yaml")
+    with open(job, "w") as f:
+        f.write(JOB)
+    with espalierd(o, tmp, "--launcher", "fake", "--cores", "1"):
+        ours = program(o, "bench_submit", "unix:" + os.path.join(tmp, "d"), CLIENTS, CALLS, job)
+        return ours, program(o, "bench_commit", os.path.join(tmp, "peer.db"), job, CLIENTS, 1, *SCHEMA)
 
 
 def submit_durable(o):
-    """Durable Submits a second of 8 concurrent clients; jobs stay queued behind one that runs."""
+    """Durable Submits a second of 8 concurrent clients, each of another job file."""
     ours, peer = [], []
-    with tempfile.TemporaryDirectory(prefix="espalier-b-") as tmp:
-        job = os.path.join(tmp, "job.yaml")
-        with open(job, "w") as f:
-            f.write(JOB)
-        with espalierd(o, tmp, "--launcher", "fake", "--cores", "1"):
-            for i in range(o.repeat):
-                ours.append(program(o, "bench_wire", "submit", "unix:" + os.path.join(tmp, "d"), CLIENTS, 3, job, MOST))
-                peer.append(program(o, "bench_commit", os.path.join(tmp, "peer-%d.db" % i), SCHEMA, job, CLIENTS, 2))
+    for _ in range(o.repeat):
+        with tempfile.TemporaryDirectory(prefix="espalier-b-") as tmp:
+            for runs, run in zip((ours, peer), submit_once(o, tmp)):
+                runs.append(run)
     rate = [r["per_second"] for r in ours]
     rows = [row("submit_durable", median(rate), "jobs/s", "higher", median([r["per_second"] for r in peer]),
                 "SQLite alone, the same rows, 8 jobs a commit", span(rate), clients=CLIENTS,

@@ -250,5 +250,81 @@ class Disk(Case):
         self.eventually(self.d.submit("steps=1"), "COMPLETED")
 
 
+class ReadOnly(Case):
+    """A home on an ext4 of its own, which turns read-only under a daemon that has its files open."""
+
+    def setUp(self):
+        self.d = Daemon()
+        os.mkdir(self.d.home, 0o700)
+        self.image = os.path.join(self.d.dir, "image")
+        with open(self.image, "wb") as f:
+            f.truncate(32 << 20)
+        if self.run_all(("mkfs.ext4", "-q", self.image), self.mount()):
+            self.d.remove()
+            self.skipTest("no right to mount an ext4 image here")
+        os.rmdir(os.path.join(self.d.home, "lost+found"))
+        self.d.start()
+
+    def tearDown(self):
+        if self.d.process.poll() is None:
+            self.assertEqual(self.d.end(), 0, self.d.said())
+        subprocess.run(["umount", self.d.home], check=True)
+        self.d.remove()
+
+    def mount(self):
+        return "mount", "-o", "loop,errors=remount-ro", self.image, self.d.home
+
+    @staticmethod
+    def run_all(*commands):
+        """True when one of them failed or is not there."""
+        try:
+            return any(subprocess.run(c, capture_output=True).returncode for c in commands)
+        except FileNotFoundError:
+            return True
+
+    def refuses(self, why, job, waiting):
+        self.refused("UNAVAILABLE", "cannot be written (%s)" % why, self.d.submit, "steps=1")
+        self.refused("UNAVAILABLE", "cannot be written", self.c.call, "Cancel", id=waiting)
+        self.assertEqual(self.d.state(job), "RUNNING")
+        time.sleep(2)  # it ends meanwhile, and that cannot be written down
+        self.assertEqual(self.d.state(waiting), "QUEUED")
+        self.assertEqual(self.c.call("Ping").cores, 2)
+
+    def recovers(self, job, waiting):
+        for one in (job, waiting, self.d.submit("steps=1")):
+            self.d.wait(one, "COMPLETED")
+
+    def two_jobs(self):
+        job = self.d.submit("steps=30 step_ms=50")
+        self.d.wait(job, "RUNNING")
+        return job, self.d.submit("steps=1", ranks=2)
+
+    def test_files_that_turn_immutable(self):
+        """Unlike their mode, this holds for descriptors that are open too."""
+        jobs = self.two_jobs()
+        files = [self.d.home, *(os.path.join(self.d.home, n) for n in ("espalier.db", "espalier.db-wal"))]
+        subprocess.run(["chattr", "+i", *files], check=True)
+        try:
+            self.refuses("Operation not permitted", *jobs)
+        finally:
+            subprocess.run(["chattr", "-i", *files], check=True)
+        self.recovers(*jobs)
+
+    def test_a_disk_that_failed(self):
+        """The kernel gives it up for good: it is there again after a new mount and a start."""
+        jobs = self.two_jobs()
+        with open("/proc/mounts") as f:
+            device = next(line.split()[0] for line in f if line.split()[1] == self.d.home)
+        with open("/sys/fs/ext4/%s/trigger_fs_error" % os.path.basename(device), "w") as f:
+            f.write("1")
+        self.refuses("Read-only file system", *jobs)
+        self.assertEqual(self.d.end(), 0, self.d.said())
+        subprocess.run(["umount", self.d.home], check=True)
+        subprocess.run(["fsck.ext4", "-y", self.image], capture_output=True)
+        subprocess.run(self.mount(), check=True)
+        self.d.start()
+        self.recovers(*jobs)
+
+
 if __name__ == "__main__":
     main()

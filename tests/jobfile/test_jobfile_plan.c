@@ -91,7 +91,6 @@ static void vocabularies_are_counted(void **state)
         int words;
     } cases[] = {{"a\nb\nc\n", 3}, {"a\nb\nc", 3}, {"a\r\nb\r\n", 2}, {"a\n\nb\n\n", 2}, {"", -4}};
     char path[128];
-    struct jobfile *job = jobtest_job(NULL);
     snprintf(path, sizeof path, "%s/words.txt", jobtest_folder());
     struct buf keep;
     buf_init(&keep, 65536);
@@ -100,12 +99,13 @@ static void vocabularies_are_counted(void **state)
         struct model_shape shape;
         assert_int_equal(file_write_atomic(path, cases[i].text, strlen(cases[i].text), 0600, NULL),
                          ST_OK);
+        struct jobfile *job = jobtest_job(NULL);
         jobfile_model_shape(job, &shape);
         assert_int_equal(shape.vocabulary, cases[i].words + 4);
+        jobfile_destroy(job);
     }
     assert_int_equal(file_write_atomic(path, keep.data, keep.len, 0600, NULL), ST_OK);
     buf_fini(&keep);
-    jobfile_destroy(job);
 }
 
 static bool has_note(const struct job_plan *plan, const char *says)
