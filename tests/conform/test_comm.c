@@ -69,6 +69,32 @@ static void a_broadcast_reaches_every_rank(void **state)
     }
 }
 
+/* Sizes below the number of ranks, uneven ones, and several of the transport's pieces. */
+static void parts_reach_every_rank(void **state)
+{
+    (void)state;
+    const int64_t sizes[] = {1, 2, 7, 100003, 6 * (int64_t)N};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        int64_t n = sizes[k], begin, end, covered = 0;
+        float *x = calloc((size_t)n, sizeof *x);
+        comm_part(n, comm->rank, comm->size, &begin, &end);
+        for (int64_t i = begin; i < end; i++)
+            x[i] = (float)(i % 8191);
+        comm->share_float(comm, x, n);
+        for (int64_t i = 0; i < n; i++)
+            if (x[i] != (float)(i % 8191))
+                fail_msg("rank %d: element %lld of %lld is %g", comm->rank, (long long)i,
+                         (long long)n, (double)x[i]);
+        for (int r = 0; r < comm->size; r++) {
+            comm_part(n, r, comm->size, &begin, &end);
+            assert_int_equal(begin, covered);
+            covered = end;
+        }
+        assert_int_equal(covered, n);
+        free(x);
+    }
+}
+
 /* Several sums under way, asked for in any order, with other collective calls in between. */
 static void sums_under_way_do_not_meet_other_calls(void **state)
 {
@@ -167,6 +193,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_are_there_on_every_rank),
         cmocka_unit_test(a_broadcast_reaches_every_rank),
+        cmocka_unit_test(parts_reach_every_rank),
         cmocka_unit_test(sums_under_way_do_not_meet_other_calls),
         cmocka_unit_test(rounded_sums_are_near_and_repeat),
         cmocka_unit_test(what_is_not_a_number_stays_so),

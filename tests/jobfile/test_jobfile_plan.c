@@ -135,6 +135,15 @@ static void plans_add_up(void **state)
     assert_true(has_note(&plan, "batch 24 = 4 ranks x micro-batch 3 x 2 accumulated"));
     assert_true(has_note(&plan, "100 hypernetwork steps"));
     jobfile_destroy(job);
+    /* Of four ranks each holds a quarter of the moments. */
+    struct job_plan sharded;
+    job = jobtest_job(SEARCH "phases.finetune.steps: 500\n"
+                             "train: {batch: 24, micro_batch: 3, shard_optimizer: true}\n"
+                             "resources.ranks: 4\n");
+    assert_int_equal(jobfile_plan(job, &sharded, NULL), ST_OK);
+    assert_int_equal(plan.memory_bytes - sharded.memory_bytes,
+                     2 * 4 * (plan.dense.whole - (plan.dense.whole + 3) / 4));
+    jobfile_destroy(job);
     job = jobtest_job("model.size: small\n");
     assert_int_equal(jobfile_plan(job, &plan, NULL), ST_OK);
     assert_true((double)plan.dense.backbone_matrices >= 0.70 * (double)plan.dense.whole);

@@ -37,9 +37,18 @@ struct comm {
     bool (*sum_done)(struct comm *c, struct comm_sum *s);
     void (*sum_wait)(struct comm *c, struct comm_sum *s);
     void (*broadcast)(struct comm *c, void *data, size_t bytes, int root);
+    /* Every rank has its part of x (comm_part()); afterwards all have all of it. n below 2^31. */
+    void (*share_float)(struct comm *c, float *x, int64_t n);
     void (*barrier)(struct comm *c);
     void (*close)(struct comm *c);
 };
+
+/* [*ret_begin, *ret_end): the rank's part of n elements, as even as it goes, in the order of ranks. */
+static inline void comm_part(int64_t n, int rank, int size, int64_t *ret_begin, int64_t *ret_end)
+{
+    *ret_begin = n * rank / size;
+    *ret_end = n * (rank + 1) / size;
+}
 
 /* One process. Static; close() does nothing. */
 struct comm *comm_self(void);

@@ -105,6 +105,28 @@ static void broadcast(struct comm *c, void *data, size_t bytes, int root)
     }
 }
 
+/* Piece by piece of all parts, so that the transport's buffers stay small. */
+static void share_float(struct comm *c, float *x, int64_t n)
+{
+    int *count = malloc((size_t)c->size * sizeof *count);
+    int *at = malloc((size_t)c->size * sizeof *at);
+    if (!count || !at)
+        MPI_Abort(MPI_COMM_WORLD, status_exit_code(ST_NOMEM));
+    for (int64_t piece = 0; piece * CHUNK * c->size < n + c->size; piece++) {
+        for (int i = 0; i < c->size; i++) {
+            int64_t begin, end;
+            comm_part(n, i, c->size, &begin, &end);
+            begin += piece * CHUNK;
+            int64_t left = end > begin ? end - begin : 0;
+            count[i] = (int)(left < CHUNK ? left : CHUNK);
+            at[i] = (int)(left ? begin : 0);
+        }
+        MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, x, count, at, MPI_FLOAT, MPI_COMM_WORLD);
+    }
+    free(count);
+    free(at);
+}
+
 static void barrier(struct comm *c)
 {
     (void)c;
@@ -139,6 +161,7 @@ enum status comm_mpi_open(struct comm **ret_comm, int *argc, char ***argv, struc
         .sum_done = sum_done,
         .sum_wait = sum_wait,
         .broadcast = broadcast,
+        .share_float = share_float,
         .barrier = barrier,
         .close = comm_mpi_close,
     };

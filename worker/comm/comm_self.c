@@ -46,6 +46,7 @@ struct comm *comm_self(void)
         .sum_done = sum_done,
         .sum_wait = sum_start,
         .broadcast = broadcast,
+        .share_float = sum_float,
         .barrier = nothing,
         .close = nothing,
     };

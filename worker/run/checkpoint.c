@@ -4,6 +4,7 @@
  * Order of a write: temp file, fsync, rename, fsync of the folder, report, then old ones go (retain.c);
  * never the one that the job would go on from.
  */
+#include "run/moments.h"
 #include "run/retain.h"
 #include "run/run.h"
 
@@ -107,21 +108,20 @@ static void state_from_json(struct run_state *s, struct json_object *o)
         s->seconds[i] = json_object_get_double(json_object_array_get_idx(seconds, i));
 }
 
-static int collect_blocks(struct run *r, struct state_block *b)
+static int collect_blocks(struct run *r, struct moments *mo, struct state_block *b)
 {
     struct params *p = model_params(r->model);
     int n = 0;
-    b[n++] = (struct state_block){"w", p, params_values(p)};
-    b[n++] = (struct state_block){"ema", p, r->ema};
-    if (r->opt) {
-        b[n++] = (struct state_block){"adam.m", p, adamw_m(r->opt)};
-        b[n++] = (struct state_block){"adam.v", p, adamw_v(r->opt)};
-    }
+    b[n++] = (struct state_block){.prefix = "w", .layout = p, .data = params_values(p)};
+    b[n++] = (struct state_block){.prefix = "ema", .layout = p, .data = r->ema};
+    n += moments_blocks(mo, b + n);
     if (r->hyper) {
         struct params *h = hypernet_params(r->hyper);
-        b[n++] = (struct state_block){"hyper", h, params_values(h)};
-        b[n++] = (struct state_block){"hyper.adam.m", h, adamw_m(r->hyper_opt)};
-        b[n++] = (struct state_block){"hyper.adam.v", h, adamw_v(r->hyper_opt)};
+        b[n++] = (struct state_block){.prefix = "hyper", .layout = h, .data = params_values(h)};
+        b[n++] = (struct state_block){
+            .prefix = "hyper.adam.m", .layout = h, .data = adamw_m(r->hyper_opt)};
+        b[n++] = (struct state_block){
+            .prefix = "hyper.adam.v", .layout = h, .data = adamw_v(r->hyper_opt)};
     }
     return n;
 }
@@ -185,11 +185,11 @@ static enum status publish(struct run *r, const char *pending, const char *path,
     return st;
 }
 
-static enum status write_state(struct run *r, const char *name, char ret_sha[HASH_HEX_SIZE],
-                               struct err *err)
+static enum status write_state(struct run *r, const char *name, struct moments *mo,
+                               char ret_sha[HASH_HEX_SIZE], struct err *err)
 {
     struct state_block blocks[BLOCKS_MAX];
-    int n = collect_blocks(r, blocks);
+    int n = collect_blocks(r, mo, blocks);
     char relative[NAME_SIZE];
     snprintf(relative, sizeof relative, "checkpoints/pending-%d.safetensors", r->folder->attempt);
     char *path = job_folder_path(r->folder, name), *pending = job_folder_path(r->folder, relative);
@@ -265,7 +265,7 @@ static void tell_what_is_there(struct run *r)
     checkpoints_fini(&set);
 }
 
-static enum status checkpoint_root(struct run *r, struct err *err)
+static enum status checkpoint_root(struct run *r, struct moments *mo, struct err *err)
 {
     char name[NAME_SIZE], sha[HASH_HEX_SIZE];
     snprintf(name, sizeof name, "checkpoints/step-%012lld.safetensors",
@@ -275,7 +275,7 @@ static enum status checkpoint_root(struct run *r, struct err *err)
     enum status st =
         folder && path ? file_mkdirs(folder, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
     if (st == ST_OK)
-        st = write_state(r, name, sha, err);
+        st = write_state(r, name, mo, sha, err);
     struct stat sb;
     if (st == ST_OK && stat(path, &sb) < 0)
         st = err_errno(err, "cannot find the checkpoint %s after writing it", path);
@@ -300,8 +300,11 @@ static enum status checkpoint_root(struct run *r, struct err *err)
 
 enum status run_checkpoint(struct run *r, struct err *err)
 {
+    struct moments mo = {.r = r};
     run_book_time(r);
-    return run_agree(r, run_root(r) ? checkpoint_root(r, err) : ST_OK, err);
+    enum status st = run_root(r) ? checkpoint_root(r, &mo, err) : ST_OK;
+    moments_finish(&mo);
+    return run_agree(r, st, err);
 }
 
 /* ---- reading
@@ -350,9 +353,12 @@ static void warn_of_changes(struct run *r, struct json_object *o)
 static enum status read_blocks(struct run *r, struct safetensors *f, struct err *err)
 {
     struct state_block blocks[BLOCKS_MAX];
-    int n = collect_blocks(r, blocks);
-    for (int i = 0; i < n; i++)
+    struct moments mo = {.r = r};
+    int n = collect_blocks(r, &mo, blocks);
+    for (int i = 0; i < n; i++) {
         TRY(state_read_block(f, &blocks[i], err));
+        moments_keep(&mo, &blocks[i]);
+    }
     return ST_OK;
 }
 
@@ -445,12 +451,14 @@ enum status run_save_dense(struct run *r, struct err *err)
 {
     char sha[HASH_HEX_SIZE];
     char *folder = job_folder_path(r->folder, "checkpoints");
+    struct moments mo = {.r = r};
     enum status st = ST_OK;
     if (run_root(r)) {
         st = folder ? file_mkdirs(folder, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
         if (st == ST_OK)
-            st = write_state(r, DENSE_NAME, sha, err);
+            st = write_state(r, DENSE_NAME, &mo, sha, err);
     }
+    moments_finish(&mo);
     free(folder);
     return run_agree(r, st, err);
 }
@@ -458,7 +466,8 @@ enum status run_save_dense(struct run *r, struct err *err)
 static enum status load_dense(struct run *r, struct err *err)
 {
     struct params *p = model_params(r->model);
-    const struct state_block w = {"w", p, params_values(p)}, ema = {"ema", p, r->ema};
+    const struct state_block w = {.prefix = "w", .layout = p, .data = params_values(p)};
+    const struct state_block ema = {.prefix = "ema", .layout = p, .data = r->ema};
     struct safetensors *f = NULL;
     const char *json;
     char *path = job_folder_path(r->folder, DENSE_NAME);

@@ -1,4 +1,5 @@
 /* model.c - the model of the current stage, its EMA and its optimiser. */
+#include "run/moments.h"
 #include "run/run.h"
 
 #include "jobfile/schema.h"
@@ -77,7 +78,9 @@ enum status run_fresh_optimiser(struct run *r, struct err *err)
     adamw_destroy(r->opt);
     r->opt = NULL;
     run_restart_ema(r);
-    return adamw_create(&r->opt, r->backend, model_params(r->model), err);
+    int64_t begin, end;
+    moments_part(r, &begin, &end);
+    return adamw_create_part(&r->opt, r->backend, begin, end, err);
 }
 
 void run_drop_hypernet(struct run *r)

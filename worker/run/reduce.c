@@ -162,6 +162,16 @@ void reduce_finish(struct reduce *r)
     r->cost.steps++;
 }
 
+void reduce_share(struct reduce *r, real *values)
+{
+    int64_t begin = clock_mono_ns(), traced = trace_begin(r->trace), first, end;
+    r->comm->share_float(r->comm, values, r->size);
+    trace_end(r->trace, TRACE_SHARE, 0, r->size, traced);
+    r->cost.share += 1e-9 * (double)(clock_mono_ns() - begin);
+    comm_part(r->size, r->comm->rank, r->comm->size, &first, &end);
+    r->cost.bytes += 4.0 * (double)(end - first);
+}
+
 struct reduce_cost reduce_cost(const struct reduce *r)
 {
     return r->cost;

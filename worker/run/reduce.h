@@ -27,6 +27,7 @@ struct reduce_cost {
         bytes; /* given to the transport by this rank; a tree or a ring moves up to twice as many */
     double inside; /* seconds of backward spent in the transport */
     double wait;   /* exposed: seconds after backward until the last sum was there */
+    double share;  /* exposed: seconds of reduce_share() */
 };
 
 /* comm, p (allocated) and trace (NULL allowed) are borrowed. bf16: numbers travel rounded, see struct comm_sum.
@@ -40,6 +41,9 @@ void reduce_begin(struct reduce *r);
 const struct ctx_watch *reduce_watch(const struct reduce *r);
 void reduce_start_rest(struct reduce *r);
 void reduce_finish(struct reduce *r);
+
+/* After an update of the rank's part (comm_part()) of values, in the layout of p: all parts to all ranks. */
+void reduce_share(struct reduce *r, real *values);
 
 struct reduce_cost reduce_cost(const struct reduce *r);
 

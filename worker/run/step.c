@@ -3,6 +3,7 @@
  *
  * All ranks see the same sums, so all take the same decision: apply, skip (NaN or Inf), or stop.
  */
+#include "run/moments.h"
 #include "run/reduce.h"
 #include "run/run.h"
 
@@ -112,6 +113,8 @@ static enum status apply(struct run *r, const struct phase_plan *plan,
         cfg.lr[g] = lr[g];
     cfg.weight_decay = r->job->train_weight_decay;
     adamw_step(r->opt, p, &cfg, scale);
+    if (moments_sharded(r))
+        reduce_share(r->reduce, params_values(p));
     double decay = ema_decay(r->job->train_ema, r->state.step);
     ema_update(r->backend, r->ema, params_values(p), params_size(p), decay);
     return ST_OK;

@@ -61,7 +61,7 @@ static void report_cost(struct run *r)
     double steps = (double)cost.steps;
     run_metric(r, "comm.wire", cost.bytes / steps / (1 << 20), "MiB/step");
     run_metric(r, "comm.inside_backward", 1e3 * cost.inside / steps, "ms/step");
-    run_metric(r, "comm.exposed", 1e3 * cost.wait / steps, "ms/step");
+    run_metric(r, "comm.exposed", 1e3 * (cost.wait + cost.share) / steps, "ms/step");
 }
 
 static enum status report_step(struct run *r, const struct phase_plan *plan,

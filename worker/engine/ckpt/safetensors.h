@@ -48,6 +48,9 @@ struct safetensors_out {
     int dims;
     int64_t dim[SAFETENSORS_DIMS];
     const void *data; /* borrowed; NULL allowed when the tensor has no elements */
+    /* NULL, or called right before data is read, in the order of the file: memory may serve one tensor after the other. */
+    void (*fill)(void *arg);
+    void *arg;
 };
 struct safetensors_meta {
     const char *key, *value; /* UTF-8 */

@@ -165,6 +165,8 @@ static enum status put_data(struct out_file *f, const struct safetensors_out *t,
     int64_t n = elements(t);
     if (!n)
         return ST_OK;
+    if (t->fill)
+        t->fill(t->arg);
     if (t->from == t->dtype)
         return put(f, t->data, (size_t)n * dtype_bytes(t->dtype), err);
     double chunk[CHUNK]; /* the widest element */

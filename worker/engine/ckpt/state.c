@@ -48,7 +48,9 @@ static void plan_block(struct plan *plan, const struct state_block *b)
                                       .dtype = DTYPE_REAL,
                                       .from = DTYPE_REAL,
                                       .dims = p->spec.dims,
-                                      .data = b->data + p->offset};
+                                      .data = b->data + p->offset,
+                                      .fill = b->fill,
+                                      .arg = b->arg};
         memcpy(t->dim, p->spec.dim, sizeof p->spec.dim);
         plan->n++;
     }

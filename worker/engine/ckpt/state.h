@@ -18,6 +18,9 @@ struct state_block {
     const char *prefix;    /* "w", "ema", "adam.m" ... */
     struct params *layout; /* names, sizes and offsets */
     real *data;            /* params_size(layout) elements */
+    /* NULL, or called before each of its tensors is written. Blocks are written in the order of their prefixes. */
+    void (*fill)(void *arg);
+    void *arg;
 };
 
 /* st may be NULL. Atomic: after a failure the path holds what it held. */

@@ -21,6 +21,7 @@
     X(TRACE_WAIT, "wait for buckets")                                                              \
     X(TRACE_AGREE, "agree")                                                                        \
     X(TRACE_OPTIMISER, "optimiser")                                                                \
+    X(TRACE_SHARE, "share weights")                                                                \
     X(TRACE_HYPERNET, "hypernetwork step")                                                         \
     X(TRACE_PULL, "pull")                                                                          \
     X(TRACE_LOAD, "load batch")

@@ -11,7 +11,8 @@ const struct adamw_config adamw_defaults = {.beta1 = .9, .beta2 = .999, .eps = 1
 
 struct adamw {
     const struct backend *be;
-    real *m, *v; /* one block each, in the table's layout */
+    real *m, *v; /* one block each, of elements [begin, end) of the table's layout */
+    int64_t begin, end;
     int64_t steps;
 };
 
@@ -27,16 +28,22 @@ static real *block_create(const struct backend *be, int64_t n)
 enum status adamw_create(struct adamw **ret_opt, const struct backend *be, struct params *p,
                          struct err *err)
 {
+    return adamw_create_part(ret_opt, be, 0, params_size(p), err);
+}
+
+enum status adamw_create_part(struct adamw **ret_opt, const struct backend *be, int64_t begin,
+                              int64_t end, struct err *err)
+{
     struct adamw *opt = calloc(1, sizeof *opt);
     if (opt) {
-        opt->be = be;
-        opt->m = block_create(be, params_size(p));
-        opt->v = block_create(be, params_size(p));
+        *opt = (struct adamw){.be = be, .begin = begin, .end = end};
+        opt->m = block_create(be, end - begin);
+        opt->v = block_create(be, end - begin);
     }
     if (!opt || !opt->m || !opt->v) {
         adamw_destroy(opt);
         return err_set(err, ST_NOMEM, "out of memory for AdamW's moments of %lld parameters",
-                       (long long)params_size(p));
+                       (long long)(end - begin));
     }
     *ret_opt = opt;
     return ST_OK;
@@ -60,7 +67,9 @@ void adamw_step(struct adamw *opt, struct params *p, const struct adamw_config *
     for (int i = 0; i < params_count(p); i++) {
         struct param *q = params_at(p, i);
         double lr = cfg->lr[q->spec.group];
-        if (lr == 0)
+        int64_t begin = q->offset > opt->begin ? q->offset : opt->begin;
+        int64_t end = q->offset + q->size < opt->end ? q->offset + q->size : opt->end;
+        if (lr == 0 || begin >= end)
             continue;
         const struct adamw_rates k = {
             .beta1 = cfg->beta1,
@@ -71,8 +80,8 @@ void adamw_step(struct adamw *opt, struct params *p, const struct adamw_config *
             .shrink = q->spec.decay ? 1 - lr * cfg->weight_decay : 1,
             .scale = scale,
         };
-        opt->be->adamw(q->tensor.data, opt->m + q->offset, opt->v + q->offset, grads + q->offset,
-                       q->size, &k);
+        opt->be->adamw(params_values(p) + begin, opt->m + (begin - opt->begin),
+                       opt->v + (begin - opt->begin), grads + begin, end - begin, &k);
     }
 }
 

@@ -24,10 +24,14 @@ struct adamw;
 /* Moments start at 0, t at 0. p is borrowed and must be allocated. */
 enum status adamw_create(struct adamw **ret_opt, const struct backend *be, struct params *p,
                          struct err *err);
+/* The same for elements [begin, end) of the block alone: no moments of others are held, and a step leaves others as they are.
+ * Element by element it does what the whole would do. */
+enum status adamw_create_part(struct adamw **ret_opt, const struct backend *be, int64_t begin,
+                              int64_t end, struct err *err);
 void adamw_destroy(struct adamw *opt);
 /* w -= lr (m^/(sqrt(v^) + eps) + decay w), with g = scale * grad. */
 void adamw_step(struct adamw *opt, struct params *p, const struct adamw_config *cfg, double scale);
-/* For checkpoints: blocks of params_size() elements, and the number of steps taken. */
+/* For checkpoints: blocks of params_size() elements, or of the part's, and the number of steps taken. */
 real *adamw_m(struct adamw *opt);
 real *adamw_v(struct adamw *opt);
 int64_t adamw_steps(const struct adamw *opt);
