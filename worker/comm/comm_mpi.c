@@ -108,10 +108,12 @@ static void broadcast(struct comm *c, void *data, size_t bytes, int root)
 /* Piece by piece of all parts, so that the transport's buffers stay small. */
 static void share_float(struct comm *c, float *x, int64_t n)
 {
-    int *count = malloc((size_t)c->size * sizeof *count);
-    int *at = malloc((size_t)c->size * sizeof *at);
-    if (!count || !at)
+    int *count = malloc(2 * (size_t)c->size * sizeof *count);
+    if (!count) {
         MPI_Abort(MPI_COMM_WORLD, status_exit_code(ST_NOMEM));
+        return;
+    }
+    int *at = count + c->size;
     for (int64_t piece = 0; piece * CHUNK * c->size < n + c->size; piece++) {
         for (int i = 0; i < c->size; i++) {
             int64_t begin, end;
@@ -124,7 +126,6 @@ static void share_float(struct comm *c, float *x, int64_t n)
         MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, x, count, at, MPI_FLOAT, MPI_COMM_WORLD);
     }
     free(count);
-    free(at);
 }
 
 static void barrier(struct comm *c)

@@ -47,11 +47,11 @@ void cores_meet(struct cores_met *m, const struct rank_cores *own, int me,
 void cores_share(const struct rank_cores *own, const struct cores_met *m, const int *order,
                  int cpus, int threads, struct cores_share *ret_share)
 {
-    int cores = CPU_COUNT(&own->may);
-    struct cores_share s = {.use = own->may, .alone = !m->crossed && m->alike <= cores};
+    int cores = CPU_COUNT(&own->may), ranks = m->alike > 1 ? m->alike : 1;
+    struct cores_share s = {.use = own->may, .alone = !m->crossed && ranks <= cores};
     if (s.alone)
-        take_part(&s.use, &own->may, m->before, m->alike, order, cpus);
-    int room = s.alone ? CPU_COUNT(&s.use) : cores / m->alike;
+        take_part(&s.use, &own->may, m->before, ranks, order, cpus);
+    int room = s.alone ? CPU_COUNT(&s.use) : cores / ranks;
     s.threads = room < 1 ? 1 : threads < room ? threads : room;
     *ret_share = s;
 }
@@ -60,12 +60,12 @@ void cores_share(const struct rank_cores *own, const struct cores_met *m, const 
 
 static int read_topology(int cpu, const char *name)
 {
-    char path[96];
+    char path[96], text[16];
     int value = 0;
     snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/%s", cpu, name);
     FILE *f = fopen(path, "r");
-    if (f && fscanf(f, "%d", &value) != 1)
-        value = 0;
+    if (f && fgets(text, sizeof text, f))
+        value = (int)strtol(text, NULL, 10);
     if (f)
         fclose(f);
     return value;
