@@ -1,4 +1,5 @@
 /* test_safetensors.c - what is written is read, by us and by a script (read_safetensors.py); hostile files. */
+#include "base/bf16.h"
 #include "base/file.h"
 #include "engine/ckpt/safetensors.h"
 #include "scratch.h"
@@ -263,9 +264,9 @@ static void halves_round_to_nearest_even(void **state)
         if (!isnan(x))
             assert_int_equal(float_to_half(x), h);
         if (!isnan(y))
-            assert_int_equal(float_to_bf16(y), h);
+            assert_int_equal(bf16_of(y), h);
         assert_int_equal(isnan(x), isnan(half_to_float(float_to_half(x))));
-        assert_int_equal(isnan(y), isnan(bf16_to_float(float_to_bf16(y))));
+        assert_int_equal(isnan(y), isnan(bf16_to_float(bf16_of(y))));
         if ((h & 0x7FFF) >= 0x7BFF) /* the largest finite one, infinity, NaN */
             continue;
         float up = half_to_float((uint16_t)(h + 1)), mid = (x + up) / 2;
@@ -278,8 +279,8 @@ static void halves_round_to_nearest_even(void **state)
     assert_int_equal(float_to_half(-1e30f), 0xFC00);
     assert_int_equal(float_to_half(0x1p-25f), 0);
     assert_int_equal(float_to_half(nextafterf(0x1p-25f, 1)), 1);
-    assert_int_equal(float_to_bf16(1.00390625f), 0x3F80); /* half way between even and odd */
-    assert_int_equal(float_to_bf16(1.01171875f), 0x3F82);
+    assert_int_equal(bf16_of(1.00390625f), 0x3F80); /* half way between even and odd */
+    assert_int_equal(bf16_of(1.01171875f), 0x3F82);
 }
 
 /* Leaves the file for the script that reads it: argv[1] = where. */

@@ -1,6 +1,8 @@
 /* comm_mpi.c - ranks over Open MPI. */
 #include "comm/comm.h"
 
+#include "base/bf16.h"
+
 #include <malloc.h>
 #include <mpi.h>
 #include <stdlib.h>
@@ -25,26 +27,9 @@ static void sum_double(struct comm *c, double *x, int64_t n)
                       MPI_SUM, MPI_COMM_WORLD);
 }
 
-/* ---- bf16: the upper half of a float ---------------------------------------------------------- */
+/* ---- bf16 ------------------------------------------------------------------------------------ */
 
 static MPI_Op sum_bf16;
-
-static uint16_t to_bf16(float x)
-{
-    uint32_t u;
-    memcpy(&u, &x, sizeof u);
-    if ((u & 0x7fffffff) > 0x7f800000)
-        return (uint16_t)(u >> 16 | 0x40); /* NaN stays NaN, whatever its lower half held */
-    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
-}
-
-static float from_bf16(uint16_t h)
-{
-    uint32_t u = (uint32_t)h << 16;
-    float x;
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
 
 static void add_bf16(void *in, void *inout, int *n, MPI_Datatype *type)
 {
@@ -52,7 +37,7 @@ static void add_bf16(void *in, void *inout, int *n, MPI_Datatype *type)
     uint16_t *b = inout;
     (void)type;
     for (int i = 0; i < *n; i++)
-        b[i] = to_bf16(from_bf16(a[i]) + from_bf16(b[i]));
+        b[i] = bf16_of(bf16_to_float(a[i]) + bf16_to_float(b[i]));
 }
 
 /* ---- sums under way -------------------------------------------------------------------------- */
@@ -65,7 +50,7 @@ static void sum_start(struct comm *c, struct comm_sum *s)
     MPI_Request request;
     (void)c;
     for (int64_t i = 0; s->rounded && i < s->n; i++)
-        s->rounded[i] = to_bf16(s->x[i]);
+        s->rounded[i] = bf16_of(s->x[i]);
     if (s->rounded)
         MPI_Iallreduce(MPI_IN_PLACE, s->rounded, (int)s->n, MPI_UINT16_T, sum_bf16, MPI_COMM_WORLD,
                        &request);
@@ -92,7 +77,7 @@ static void sum_wait(struct comm *c, struct comm_sum *s)
     memcpy(&request, s->request, sizeof request);
     MPI_Wait(&request, MPI_STATUS_IGNORE); /* NOLINT(clang-analyzer-optin.mpi.MPI-Checker) */
     for (int64_t i = 0; s->rounded && i < s->n; i++)
-        s->x[i] = from_bf16(s->rounded[i]);
+        s->x[i] = bf16_to_float(s->rounded[i]);
 }
 
 static void broadcast(struct comm *c, void *data, size_t bytes, int root)

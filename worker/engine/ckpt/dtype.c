@@ -69,16 +69,3 @@ float half_to_float(uint16_t h)
     float tiny = (float)mantissa * 0x1p-24f;
     return sign ? -tiny : tiny;
 }
-
-uint16_t float_to_bf16(float x)
-{
-    uint32_t u = bits_of(x);
-    if ((u & 0x7FFFFFFFu) > 0x7F800000u)
-        return (uint16_t)(u >> 16 | 0x40u);
-    return (uint16_t)shift_rounded(u, 16);
-}
-
-float bf16_to_float(uint16_t h)
-{
-    return float_of((uint32_t)h << 16);
-}

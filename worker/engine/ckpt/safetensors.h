@@ -96,7 +96,5 @@ enum status safetensors_load(struct safetensors *file, const char *name, enum dt
 /* Bit patterns to and from float; round to nearest even, overflow to infinity, NaN stays NaN. */
 uint16_t float_to_half(float x);
 float half_to_float(uint16_t h);
-uint16_t float_to_bf16(float x);
-float bf16_to_float(uint16_t h);
 
 #endif

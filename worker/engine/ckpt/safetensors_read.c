@@ -2,6 +2,8 @@
  * it is read gives an error, not a signal. */
 #include "engine/ckpt/safetensors_header.h"
 
+#include "base/bf16.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>

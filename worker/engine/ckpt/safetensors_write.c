@@ -1,5 +1,6 @@
 /* safetensors_write.c - see safetensors.h. The header is made from a sorted list of pointers; the
  * data follow in the same order through one buffer that converts and hashes. */
+#include "base/bf16.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "engine/ckpt/safetensors.h"
@@ -156,7 +157,7 @@ static void convert(const struct safetensors_out *t, int64_t first, int64_t n, v
             ((float *)out)[i] = (float)v;
         else
             ((uint16_t *)out)[i] =
-                t->dtype == DTYPE_F16 ? float_to_half((float)v) : float_to_bf16((float)v);
+                t->dtype == DTYPE_F16 ? float_to_half((float)v) : bf16_of((float)v);
     }
 }
 
