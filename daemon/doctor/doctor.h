@@ -68,6 +68,7 @@ enum status capture_until(const char *const *argv, char *const *environment, int
 struct probe {
     char host[256], version[64], home[160], report[160];
     int ranks, rank, cpus, gpus;
+    bool bf16; /* it can run train.precision: bf16 */
     int64_t time_ms;
 };
 /* The objects among the lines of what ranks said; how many there are, at most `most`. */

@@ -68,6 +68,18 @@ static void gpu_faults(struct doctor *d, const struct probe *p, int n)
                    (long long)wanted);
 }
 
+static void precision_faults(struct doctor *d, const struct probe *p, int n)
+{
+    if (n == 0)
+        doctor_say(d, "bf16", CHECK_SKIPPED, "no rank could be asked");
+    else if (p[0].bf16)
+        doctor_say(d, "bf16", CHECK_OK, "the processor here can run train.precision: bf16");
+    else
+        doctor_say(
+            d, "bf16", CHECK_SKIPPED,
+            "the processor here has no AVX-512 BF16; jobs run here with train.precision: f32");
+}
+
 void examine_mpi(struct doctor *d)
 {
     const char *argv[] = {
@@ -98,6 +110,7 @@ void examine_mpi(struct doctor *d)
         rank_faults(d, p, n, code, words);
     }
     gpu_faults(d, p, n);
+    precision_faults(d, p, n);
     buf_fini(&said);
 }
 

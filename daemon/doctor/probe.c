@@ -109,6 +109,7 @@ static bool read_probe(const char *line, size_t len, struct probe *p)
                         .ranks = (int)json_get_int(o, "ranks", 0),
                         .cpus = (int)json_get_int(o, "cpus", 0),
                         .gpus = (int)json_get_int(o, "gpus", 0),
+                        .bf16 = json_object_get_boolean(json_find(o, "bf16")),
                         .time_ms = json_get_int(o, "time_ms", 0)};
     snprintf(p->host, sizeof p->host, "%s", json_get_str(o, "host", ""));
     snprintf(p->version, sizeof p->version, "%s", json_get_str(o, "version", ""));

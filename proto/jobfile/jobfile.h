@@ -44,6 +44,7 @@ enum evaluate_weights { WEIGHTS_RAW, WEIGHTS_EMA };
 enum export_dtype { EXPORT_F32, EXPORT_F16 };
 enum resources_launcher { LAUNCHER_AUTO, LAUNCHER_MPIRUN, LAUNCHER_SLURM };
 enum train_wire { WIRE_F32, WIRE_BF16 };
+enum train_precision { PRECISION_F32, PRECISION_BF16 };
 enum train_recompute { RECOMPUTE_NONE, RECOMPUTE_BLOCK };
 enum best_by { BEST_LOSS, BEST_P1, BEST_P5, BEST_P10, BEST_P1_MACRO, BEST_P1_GIOU, BEST_COUNT };
 

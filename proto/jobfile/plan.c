@@ -220,6 +220,9 @@ enum status jobfile_plan(const struct jobfile *job, struct job_plan *ret_plan, s
     if (shape.vocabulary == VOCABULARY_SPECIALS)
         note(&plan, "the vocabulary could not be read here; its embeddings are not counted");
     note_batch(&plan, job);
+    if (job->train_precision == PRECISION_BF16)
+        note(&plan, "train.precision bf16: every rank needs a processor with AVX-512 BF16; memory "
+                    "is as with f32");
     if (search)
         note_search(&plan, job, frame);
     frame_destroy(frame);

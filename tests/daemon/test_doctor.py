@@ -73,7 +73,7 @@ class Host(Bed):
         checks = self.examine()
         self.assertEqual([c for c in checks if c["result"] in ("FAULT", "WARNING")], [])
         self.assertGreaterEqual({c["name"] for c in checks},
-                                {"proxy", "temp folder", "home", "socket", "disk", "store", "worker", "mpi", "gpus"})
+                                {"proxy", "temp folder", "home", "socket", "disk", "store", "worker", "mpi", "gpus", "bf16"})
 
     def test_a_proxy(self):
         self.env["https_proxy"] = "http://proxy.example:3128"
@@ -131,6 +131,11 @@ class Mpi(Bed):
 
     def test_gpus_that_ranks_do_not_see(self):
         self.found(self.examine("--gpus", "2"), "gpus", "FAULT", "told of 2 GPUs here, but rank 0 sees 0", "nvidia-smi")
+
+    def test_a_processor_without_bf16(self):
+        for has, result, text in ((True, "OK", "can run train.precision: bf16"), (False, "SKIPPED", "train.precision: f32")):
+            some = self.script("bf16", "\n".join([probe(rank=0, bf16=has), probe(rank=1, bf16=has)]))
+            self.found(self.examine(mpirun=some), "bf16", result, text)
 
     def test_gpus_that_nobody_hands_out(self):
         some = self.script("some", "\n".join([probe(rank=0, gpus=4), probe(rank=1, gpus=4)]))

@@ -144,8 +144,9 @@ static void plans_add_up(void **state)
     assert_int_equal(plan.memory_bytes - sharded.memory_bytes,
                      2 * 4 * (plan.dense.whole - (plan.dense.whole + 3) / 4));
     jobfile_destroy(job);
-    job = jobtest_job("model.size: small\n");
+    job = jobtest_job("model.size: small\ntrain.precision: bf16\n");
     assert_int_equal(jobfile_plan(job, &plan, NULL), ST_OK);
+    assert_true(has_note(&plan, "needs a processor with AVX-512 BF16"));
     assert_true((double)plan.dense.backbone_matrices >= 0.70 * (double)plan.dense.whole);
     assert_int_equal(plan.params_target, plan.dense.whole);
     jobfile_destroy(job);

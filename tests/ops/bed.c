@@ -120,23 +120,28 @@ void bed_fini(struct bed *bed)
 }
 
 /* One context a backend for the whole process: making one costs more than running most operators. */
-static struct ctx *contexts[8];
+static struct {
+    const struct backend *be;
+    struct ctx *cx;
+} contexts[8];
+#define CONTEXTS ((int)(sizeof contexts / sizeof *contexts))
 
 void bed_release(void)
 {
-    for (int i = 0; i < (int)(sizeof contexts / sizeof *contexts); i++)
-        ctx_destroy(contexts[i]);
+    for (int i = 0; i < CONTEXTS; i++)
+        ctx_destroy(contexts[i].cx);
 }
 
 static struct ctx *context(const struct backend *be)
 {
     int i = 0;
-    while (backend_at(i) != be)
+    while (i < CONTEXTS && contexts[i].be && contexts[i].be != be)
         i++;
-    assert_true(i < (int)(sizeof contexts / sizeof *contexts));
-    if (!contexts[i])
-        assert_int_equal(ctx_create(&contexts[i], be, (size_t)8 << 20, NULL), ST_OK);
-    return contexts[i];
+    assert_true(i < CONTEXTS);
+    if (!contexts[i].be)
+        assert_int_equal(ctx_create(&contexts[i].cx, be, (size_t)8 << 20, NULL), ST_OK);
+    contexts[i].be = be;
+    return contexts[i].cx;
 }
 
 /* sum of the output's elements, each with a weight of its own */

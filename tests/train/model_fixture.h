@@ -27,8 +27,8 @@ static inline void fixture_ok(enum status st, const struct err *err)
         fail_msg("%s", err->text);
 }
 
-static inline void fixture_open(struct model_fixture *f, const struct model_shape *shape,
-                                uint64_t seed)
+static inline void fixture_open_on(struct model_fixture *f, const char *backend,
+                                   const struct model_shape *shape, uint64_t seed)
 {
     struct err err;
     const struct frame_options options = {.block_size = 3,
@@ -40,7 +40,13 @@ static inline void fixture_open(struct model_fixture *f, const struct model_shap
     f->shape = *shape;
     fixture_ok(model_shape_frame(&f->shape, &options, &f->frame, &err), &err);
     fixture_ok(model_create(&f->model, "mdetr", &f->shape, f->frame, NULL, true, seed, &err), &err);
-    fixture_ok(ctx_create(&f->cx, backend_find("cpu"), (size_t)1 << 30, &err), &err);
+    fixture_ok(ctx_create(&f->cx, backend_find(backend), (size_t)1 << 30, &err), &err);
+}
+
+static inline void fixture_open(struct model_fixture *f, const struct model_shape *shape,
+                                uint64_t seed)
+{
+    fixture_open_on(f, "cpu", shape, seed);
 }
 
 static inline void fixture_close(struct model_fixture *f)

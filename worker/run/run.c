@@ -122,6 +122,19 @@ static enum status check_data(struct run *r, struct err *err)
     return ST_OK;
 }
 
+enum status run_backend(const struct backend **ret_be, const struct jobfile *job, struct err *err)
+{
+    const struct backend *be =
+        backend_find(job->train_precision == PRECISION_BF16 ? "cpu-bf16" : "cpu");
+    if (!be)
+        return err_set(err, ST_UNSUPPORTED,
+                       "train.precision is bf16, but the processor here has no AVX-512 BF16 "
+                       "instructions (Intel Cooper Lake and Sapphire "
+                       "Rapids, AMD Zen 4 and later have them); set train.precision: f32");
+    *ret_be = be;
+    return ST_OK;
+}
+
 static enum status open_engine(struct run *r, struct err *err)
 {
     struct frame_options options;
@@ -131,7 +144,7 @@ static enum status open_engine(struct run *r, struct err *err)
     TRY(model_shape_frame(&r->shape, &options, &r->frame, err));
     TRY(structure_create(&r->structure, r->frame, err));
     backend_set_threads((int)r->job->resources_threads);
-    r->backend = backend_find("cpu");
+    TRY(run_backend(&r->backend, r->job, err));
     TRY(ctx_create(&r->cx, r->backend, ARENA_MAX, err));
     TRY(corpus_open(&r->corpus, r->job, (int)r->shape.image, run_root(r), err));
     return check_data(r, err);

@@ -99,6 +99,9 @@ struct run {
     int64_t resumed_step;
 };
 
+/* What computes, by train.precision; ST_UNSUPPORTED names the remedy where the processor cannot. Borrowed, static. */
+enum status run_backend(const struct backend **ret_be, const struct jobfile *job, struct err *err);
+
 enum status run_create(struct run **ret_run, struct job_folder *folder, struct comm *comm,
                        struct err *err);
 void run_destroy(struct run *r);

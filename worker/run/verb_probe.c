@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "comm/comm.h"
+#include "engine/backend/backend.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -154,6 +155,7 @@ static void print_probe(const struct wishes *w, const struct comm *comm)
     add_text(o, "version", ESPALIER_VERSION);
     json_object_object_add(o, "cpus", json_object_new_int(cpus_seen()));
     json_object_object_add(o, "gpus", json_object_new_int(gpus_seen()));
+    json_object_object_add(o, "bf16", json_object_new_boolean(backend_find("cpu-bf16") != NULL));
     json_object_object_add(o, "time_ms",
                            json_object_new_int64(clock_system()->wall_ms(clock_system())));
     if (w->home) {

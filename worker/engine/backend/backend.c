@@ -1,5 +1,5 @@
 /* backend.c - the backends of this build, by name: ref, cpu, and the cpu tables of single instruction sets ("cpu-avx2"), so
- * that tests reach each and a job can name the one it was started with. */
+ * that tests reach each and a job can name the one it was started with. Those that round, ref-bf16 and cpu-bf16, have a name only. */
 #include "engine/backend/backend.h"
 
 #include "engine/backend/cpu/blas.h"
@@ -15,6 +15,15 @@ static const struct backend ref = {
     .name = "ref",
     .memory = &memory_host,
 #define KERNEL(name, args) .name = ref_##name,
+#include "engine/backend/kernel.def"
+#undef KERNEL
+};
+
+static const struct backend ref_bf16 = {
+    .name = "ref-bf16",
+    .memory = &memory_host,
+#define KERNEL(name, args) .name = ref_##name,
+#define ROUNDED(name, args) .name = ref_bf16_##name,
 #include "engine/backend/kernel.def"
 #undef KERNEL
 };
@@ -55,6 +64,10 @@ int backend_count(void)
 
 const struct backend *backend_find(const char *name)
 {
+    if (strcmp(name, ref_bf16.name) == 0)
+        return &ref_bf16;
+    if (strcmp(name, "cpu-bf16") == 0)
+        return cpu_rounding();
     for (int i = 0; i < backend_count(); i++)
         if (strcmp(backend_at(i)->name, name) == 0)
             return backend_at(i);
@@ -66,7 +79,7 @@ int64_t attention_scratch(const struct attention_dims *d)
     int64_t line = CPU_ROW_BYTES / (int64_t)sizeof(real);
     int64_t keys = (d->Tk + line - 1) / line * line, width = (d->E + line - 1) / line * line;
     return pool_threads() * (2 * keys + 2 * d->E * keys + 3 * d->Tk * width +
-                             ATTENTION_ROWS * (2 * width + 3 * keys));
+                             ATTENTION_ROWS * (3 * width + 4 * keys));
 }
 
 int64_t conv_scratch(const struct im2col_dims *d)
@@ -87,8 +100,8 @@ void backend_products(double *ret_operations, double *ret_seconds)
 const char *backend_describe(const struct backend *be)
 {
     static char text[192];
-    if (be == &ref)
-        return "ref";
+    if (be == &ref || be == &ref_bf16)
+        return be->name;
     const char *level = be == cpu_best() ? cpu_best_name() : be->name + strlen("cpu-");
     snprintf(text, sizeof text, "cpu %s %s threads=%d", blas_describe(), level, pool_threads());
     return text;

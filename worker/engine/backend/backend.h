@@ -43,8 +43,10 @@ int64_t attention_scratch(const struct attention_dims *d);
 /* Reals of scratch that conv_fwd and conv_bwd want: the patches of some rows of the output. */
 int64_t conv_scratch(const struct im2col_dims *d);
 
-/* borrowed, static; NULL if there is none of that name. "cpu" is the default. */
+/* borrowed, static; NULL if there is none of that name that this machine can run. "cpu" is the default; "cpu-bf16" and "ref-bf16"
+ * round the operands of products to bfloat16. */
 const struct backend *backend_find(const char *name);
+/* All that compute the same as ref. */
 int backend_count(void);
 const struct backend *backend_at(int i);
 

@@ -43,3 +43,14 @@ const struct backend *cpu_best(void)
     }
     return &cpu;
 }
+
+const struct backend *cpu_rounding(void)
+{
+#ifdef CPU_HAS_BF16
+    if (cpu_can_run(&cpu_avx512) && __builtin_cpu_supports("avx512bf16")) {
+        blas_init();
+        return &cpu_bf16;
+    }
+#endif
+    return NULL;
+}

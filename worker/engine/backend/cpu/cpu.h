@@ -13,6 +13,10 @@ extern const struct backend cpu_base;
 #if defined(__x86_64__)
 extern const struct backend cpu_avx2, cpu_avx512;
 #endif
+#if defined(__x86_64__) && !defined(REAL_IS_DOUBLE)
+#define CPU_HAS_BF16
+extern const struct backend cpu_bf16;
+#endif
 
 /* Whether this machine has the instructions of one of the tables above. */
 bool cpu_can_run(const struct backend *be);
@@ -20,6 +24,8 @@ bool cpu_can_run(const struct backend *be);
 const char *cpu_best_name(void);
 /* The best table under the name "cpu". Borrowed, static. */
 const struct backend *cpu_best(void);
+/* The table whose products round their operands to bfloat16; NULL where the machine has no instructions for it. Borrowed, static. */
+const struct backend *cpu_rounding(void);
 
 /* Rows (b,oy) of a convolution's output whose patches are in memory at a time: a megabyte stays in the cache, and with fewer
  * windows than these packing the weights anew would cost too much. 0 where the image is its own patches. */

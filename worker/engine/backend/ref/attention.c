@@ -5,6 +5,7 @@
  * (dp_ij - sum_j p_ij dp_ij), dq_i = scale sum_j ds_ij k_j, dk_j += scale ds_ij q_i, dv_j += a_ij
  * dy_i. Padded keys are never read. lse_i = log sum_j exp s_ij over the valid keys is kept: p_ij = exp(s_ij - lse_i).
  * The scratch holds one row of p.
+ * Operands of the products are q, k, v, dy, a and ds: bf16.c rounds them.
  */
 #include "engine/backend/draw.h"
 #include "engine/backend/ref/ref.h"
@@ -24,7 +25,7 @@ static double dot(const real *a, const real *b, int64_t n)
 {
     double sum = 0;
     for (int64_t i = 0; i < n; i++)
-        sum += (double)a[i] * b[i];
+        sum += OPERAND(a[i]) * OPERAND(b[i]);
     return sum;
 }
 
@@ -50,9 +51,9 @@ static double softmax_row(real *p, const real *q, const real *k, const uint8_t *
     return sum > 0 ? most + log(sum) : 0;
 }
 
-void ref_attention_fwd(real *y, real *lse, real *scratch, const real *q, const real *k,
-                       const real *v, const uint8_t *mask, const struct attention_dims *d,
-                       const struct dropout_draw *drop)
+void REF(attention_fwd)(real *y, real *lse, real *scratch, const real *q, const real *k,
+                        const real *v, const uint8_t *mask, const struct attention_dims *d,
+                        const struct dropout_draw *drop)
 {
     int64_t C = d->H * d->E;
     double keep = 1 / (1 - drop->p);
@@ -70,7 +71,7 @@ void ref_attention_fwd(real *y, real *lse, real *scratch, const real *q, const r
             double sum = 0;
             for (int64_t j = 0; j < d->Tk; j++)
                 if (!valid || valid[j])
-                    sum += p[j] * keep * vh[j * C + e];
+                    sum += OPERAND(p[j] * keep) * OPERAND(vh[j * C + e]);
             out[e] = (real)sum;
         }
     }
@@ -101,18 +102,19 @@ static void row_bwd(real *dq, real *dk, real *dv, const struct row *r, const rea
                 along += p * dp;
             for (int64_t e = 0; pass == 1 && e < d->E; e++) {
                 if (dq)
-                    dq[r->q + e] += (real)(ds * kj[e]);
+                    dq[r->q + e] += (real)(OPERAND(ds) * OPERAND(kj[e]));
                 if (dk)
-                    dk[r->k + j * C + e] += (real)(ds * q[r->q + e]);
+                    dk[r->k + j * C + e] += (real)(OPERAND(ds) * OPERAND(q[r->q + e]));
                 if (dv)
-                    dv[r->k + j * C + e] += (real)(p * share * dy[r->q + e]);
+                    dv[r->k + j * C + e] += (real)(OPERAND(p * share) * OPERAND(dy[r->q + e]));
             }
         }
 }
 
-void ref_attention_bwd(real *dq, real *dk, real *dv, real *scratch, const real *dy, const real *lse,
-                       const real *q, const real *k, const real *v, const uint8_t *mask,
-                       const struct attention_dims *d, const struct dropout_draw *drop)
+void REF(attention_bwd)(real *dq, real *dk, real *dv, real *scratch, const real *dy,
+                        const real *lse, const real *q, const real *k, const real *v,
+                        const uint8_t *mask, const struct attention_dims *d,
+                        const struct dropout_draw *drop)
 {
     (void)scratch;
     int64_t C = d->H * d->E;

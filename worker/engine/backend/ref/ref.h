@@ -9,6 +9,16 @@
 #include "engine/backend/kernel.def"
 #undef KERNEL
 
+/* Of a product's operands: as they are; bf16.c makes the same products with rounded ones. */
+#ifndef REF
+#define REF(name) ref_##name
+#define OPERAND(x) ((double)(x))
+#endif
+#define KERNEL(name, args)
+#define ROUNDED(name, args) void ref_bf16_##name args;
+#include "engine/backend/kernel.def"
+#undef KERNEL
+
 /* Activation and its slope at u, in double. */
 double ref_act(enum act act, double u, double *ret_slope);
 /* The slope of element i from what forward left. */

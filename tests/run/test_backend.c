@@ -1,0 +1,54 @@
+/* test_backend.c - what a job computes with, and what it is told where the processor cannot. */
+#include "run/run.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static bool rounding_there;
+static const struct backend cpu = {.name = "cpu"}, rounding = {.name = "cpu-bf16"};
+
+const struct backend *__wrap_backend_find(const char *name);
+const struct backend *__wrap_backend_find(const char *name)
+{
+    if (strcmp(name, "cpu") == 0)
+        return &cpu;
+    return rounding_there && strcmp(name, "cpu-bf16") == 0 ? &rounding : NULL;
+}
+
+static void precision_chooses(void **state)
+{
+    (void)state;
+    struct jobfile job = {.train_precision = PRECISION_F32};
+    const struct backend *be = NULL;
+    struct err err;
+    assert_int_equal(run_backend(&be, &job, &err), ST_OK);
+    assert_ptr_equal(be, &cpu);
+    rounding_there = true;
+    job.train_precision = PRECISION_BF16;
+    assert_int_equal(run_backend(&be, &job, &err), ST_OK);
+    assert_ptr_equal(be, &rounding);
+}
+
+static void refusal_names_the_remedy(void **state)
+{
+    (void)state;
+    const struct jobfile job = {.train_precision = PRECISION_BF16};
+    const struct backend *be = NULL;
+    struct err err;
+    rounding_there = false;
+    assert_int_equal(run_backend(&be, &job, &err), ST_UNSUPPORTED);
+    assert_null(be);
+    assert_non_null(strstr(err.text, "set train.precision: f32"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(precision_chooses),
+                                       cmocka_unit_test(refusal_names_the_remedy)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
