@@ -150,19 +150,6 @@ enum status args_number(const struct args *a, const char *name, int64_t fallback
     return ST_OK;
 }
 
-void args_help(struct buf *out, const struct option_row *table)
-{
-    for (const struct option_row *o = table; o->name; o++) {
-        char left[64];
-        char letter[5] = "    ";
-        if (o->letter)
-            snprintf(letter, sizeof letter, "-%c, ", o->letter);
-        snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->value ? " " : "",
-                 o->value ? o->value : "");
-        buf_printf(out, "  %-24s  %s\n", left, o->help);
-    }
-}
-
 /* ---- nearest word ---------------------------------------------------------------------------- */
 
 const char *nearest_word(const char *word, const char *(*next)(int i, const void *list),

@@ -40,9 +40,6 @@ const char *args_value(const struct args *a, const char *name, const char *fallb
 enum status args_number(const struct args *a, const char *name, int64_t fallback, int64_t lo,
                         int64_t hi, int64_t *ret_number, struct err *err);
 
-/* One line an option. */
-void args_help(struct buf *out, const struct option_row *table);
-
 /* The candidate nearest to a mistyped word; NULL when none is near. `next` yields them: name of
  * index i or NULL. */
 const char *nearest_word(const char *word, const char *(*next)(int i, const void *list),

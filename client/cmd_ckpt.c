@@ -196,15 +196,13 @@ static int run_unpin(struct cli *cli, const struct args *args)
 static enum status verify(struct cli *cli, const char *id, const char *name, struct buf *out,
                           struct err *err)
 {
-    char size[FORMAT_MAX];
     Espalier__V1__VerifyCheckpointRequest request = ESPALIER__V1__VERIFY_CHECKPOINT_REQUEST__INIT;
     Espalier__V1__VerifyCheckpointReply *reply = NULL;
     request.id = (char *)id;
     request.name = (char *)name;
     TRY(cli_call(cli, "VerifyCheckpoint", &request.base,
                  &espalier__v1__verify_checkpoint_reply__descriptor, VERIFY_MS, &reply, err));
-    buf_printf(out, "%s  %s  %s\n", reply->sha256, path_base(name),
-               format_size(size, reply->size_bytes));
+    buf_printf(out, "%s  %s\n", reply->sha256, path_base(name));
     reply_free(reply);
     return ST_OK;
 }
@@ -348,14 +346,13 @@ const struct command command_ckpt = {
     .summary = "list, fetch, pin, check and collect a job's checkpoints",
     .usage = "ls ID | get ID NAME [-o FILE] | pin ID NAME | unpin ID NAME | verify ID [NAME] | "
              "gc ID [--dry-run]",
-    .details =
-        "NAME is a file's name, a total step, or for `get` newest or best. What stays is the job "
-        "file's rule\n"
-        "(train.checkpoint_keep, checkpoint.*), applied by the worker after each checkpoint; a "
-        "pinned one stays in\n"
-        "any case, and so does the newest. `verify` reads every byte and compares the SHA-256. "
-        "`gc` applies the rule\n"
-        "to a job that does not run. ID may be `last`.\n",
+    .details = "NAME is a file's name, a total step, or for `get` newest or best. What stays is "
+               "the job file's\n"
+               "rule (train.checkpoint_keep, checkpoint.*), applied by the worker after each "
+               "checkpoint; a\n"
+               "pinned one stays in any case, and so does the newest. `verify` reads every byte "
+               "and compares the\n"
+               "SHA-256. `gc` applies the rule to a job that does not run. ID may be `last`.\n",
     .examples = "espalier ckpt ls 12\n"
                 "espalier ckpt get 12 best -o best.safetensors\n"
                 "espalier ckpt pin 12 4000\n"

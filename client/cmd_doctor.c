@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define DOCTOR_MS 250000
+#define TEXT_COLUMN 23
+#define HELPS "what helps: "
 #define FAULT ESPALIER__V1__CHECK_RESULT__CHECK_RESULT_FAULT
 
 /* What both sides said, in one list. */
@@ -40,13 +42,13 @@ static void print_check(struct buf *out, const struct term *t, const Espalier__V
     term_style(out, t, result_style(c->result), "%-8s",
                enum_text(&espalier__v1__check_result__descriptor, (int)c->result, result));
     buf_printf(out, " %-13.31s ", c->name);
-    text_clean(out, c->text, strlen(c->text));
+    text_wrap(out, t, TEXT_COLUMN, c->text);
     buf_puts(out, "\n");
     if (!c->remedy[0])
         return;
-    buf_printf(out, "%-23s", "");
-    term_style(out, t, STYLE_DIM, "%s", "what helps: ");
-    text_clean(out, c->remedy, strlen(c->remedy));
+    buf_printf(out, "%*s", TEXT_COLUMN, "");
+    term_style(out, t, STYLE_DIM, "%s", HELPS);
+    text_wrap(out, t, TEXT_COLUMN + (int)strlen(HELPS), c->remedy);
     buf_puts(out, "\n");
 }
 

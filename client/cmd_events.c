@@ -89,9 +89,9 @@ const struct command command_events = {
     .name = "events",
     .summary = "print what has happened to a job so far",
     .usage = "ID [--after CURSOR] [--kind KIND] [--json]",
-    .details =
-        "Ends at the newest event, whether the job is over or not; `espalier watch` follows. "
-        "ID may be `last`.\n",
+    .details = "Ends at the newest event, whether the job is over or not; `espalier watch` "
+               "follows. ID may be\n"
+               "`last`.\n",
     .examples = "espalier events 12\n"
                 "espalier events 12 --kind state\n"
                 "espalier events last --json | jq -c 'select(.state) | [.time_ms, .state.to]'\n",

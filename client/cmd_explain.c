@@ -5,20 +5,17 @@
 
 #include <string.h>
 
-static void clean(struct buf *out, const char *text)
-{
-    text_clean(out, text, strlen(text));
-}
+#define HELPS "    what helps: "
 
 static void print_cause(struct buf *out, const struct term *t, const Espalier__V1__Cause *c)
 {
     buf_puts(out, t->unicode ? "  \u2022 " : "  * ");
-    clean(out, c->text);
+    text_wrap(out, t, 4, c->text);
     buf_puts(out, "\n");
     if (!c->remedy[0])
         return;
-    term_style(out, t, STYLE_DIM, "%s", "    what helps: ");
-    clean(out, c->remedy);
+    term_style(out, t, STYLE_DIM, "%s", HELPS);
+    text_wrap(out, t, (int)strlen(HELPS), c->remedy);
     buf_puts(out, "\n");
 }
 
@@ -31,7 +28,7 @@ static int print_reply(struct cli *cli, const Espalier__V1__ExplainReply *r)
     buf_puts(&out, "  ");
     term_style(&out, &cli->out, state_style(r->state), "%s", state_text(r->state, state));
     buf_puts(&out, "  ");
-    clean(&out, r->summary);
+    text_wrap(&out, &cli->out, text_width(buf_str(&out)), r->summary);
     buf_puts(&out, "\n");
     for (size_t i = 0; i < r->n_causes; i++)
         print_cause(&out, &cli->out, r->causes[i]);
@@ -64,10 +61,9 @@ const struct command command_explain = {
     .name = "explain",
     .summary = "say why a job waits, runs or ended as it did, and what would help",
     .usage = "ID [--json]",
-    .details =
-        "ID may be `last`. Joins the queue, what is free on the nodes, waits between attempts and "
-        "Slurm's reason;\n"
-        "each cause comes with the command that would help, where there is one.\n",
+    .details = "ID may be `last`. Joins the queue, what is free on the nodes, waits between "
+               "attempts and Slurm's\n"
+               "reason; each cause comes with the command that would help, where there is one.\n",
     .examples = "espalier explain 12\n"
                 "espalier explain last --json | jq '.causes[0]'\n",
     .options = options,

@@ -67,7 +67,7 @@ static void progress_cells(struct table *t, const Espalier__V1__JobSummary *j, b
     const Espalier__V1__Progress *p = j->progress;
     if (!p) {
         for (int i = 0; i < 4; i++)
-            table_cell(t, STYLE_DIM, i ? "-" : "");
+            table_cell(t, STYLE_DIM, "-");
         return;
     }
     table_cell(t, STYLE_PLAIN, "%.12s", p->phase);

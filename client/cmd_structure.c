@@ -35,7 +35,10 @@ static int write_svg(struct cli *cli, const char *path, const char *id,
     enum status status = buf_ok(&out) ? file_write_atomic(path, buf_str(&out), out.len, 0644, &err)
                                       : err_set(&err, ST_NOMEM, "the drawing is too large");
     buf_fini(&out);
-    return status == ST_OK ? 0 : cli_fail(cli, &err);
+    if (status != ST_OK)
+        return cli_fail(cli, &err);
+    cli_note(cli, "drawn into %s", path);
+    return 0;
 }
 
 static int print_json(struct cli *cli, const Espalier__V1__GetStructureReply *reply)

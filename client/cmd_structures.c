@@ -182,7 +182,10 @@ static int write_diff_svg(struct cli *cli, const char *path, const struct readou
     enum status st = buf_ok(&out) ? file_write_atomic(path, buf_str(&out), out.len, 0644, &err)
                                   : err_set(&err, ST_NOMEM, "the drawing is too large");
     buf_fini(&out);
-    return st == ST_OK ? 0 : cli_fail(cli, &err);
+    if (st != ST_OK)
+        return cli_fail(cli, &err);
+    cli_note(cli, "drawn into %s", path);
+    return 0;
 }
 
 static int print_diff(struct cli *cli, const struct readout *from, const struct readout *to)

@@ -224,14 +224,14 @@ const struct command command_token = {
     .name = "token",
     .summary = "say who may use the daemon over the network",
     .usage = "add NAME [--role ROLE] [--days N] [--out FILE] | ls [--json] | revoke NAME",
-    .details =
-        "A token is what lets somebody in at a tls: address; NAME becomes the owner of the jobs "
-        "submitted with\n"
-        "it. `add` makes one and prints it, once: it is kept nowhere but in the hands of its "
-        "bearer, the daemon\n"
-        "has its hash. Operators only; whoever may open the daemon's Unix socket is one.\n"
-        "The bearer puts it into ~/.config/espalier/token (or the file of $ESPALIER_TOKEN_FILE), "
-        "mode 0600.\n",
+    .details = "A token is what lets somebody in at a tls: address; NAME becomes the owner of the "
+               "jobs submitted\n"
+               "with it. `add` makes one and prints it, once: it is kept nowhere but in the hands "
+               "of its bearer,\n"
+               "the daemon has its hash. Operators only; whoever may open the daemon's Unix socket "
+               "is one. The\n"
+               "bearer puts it into ~/.config/espalier/token (or the file of "
+               "$ESPALIER_TOKEN_FILE), mode 0600.\n",
     .examples = "espalier token add anna --out anna.token\n"
                 "espalier token add dashboard --role read-only --days 365 >dashboard.token\n"
                 "espalier token ls\n"

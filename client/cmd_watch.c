@@ -40,9 +40,8 @@ const struct command command_watch = {
                "result (espalier help exit-codes). Ctrl-C leaves the job running. When the daemon "
                "restarts,\n"
                "watching goes on where it was, with nothing lost or doubled. The daemon filters; "
-               "with a filter "
-               "a terminal\n"
-               "shows lines, not the live view. ID may be `last`.\n",
+               "with a filter a\n"
+               "terminal shows lines, not the live view. ID may be `last`.\n",
     .examples =
         "espalier watch 12\n"
         "espalier watch last | tee run.txt\n"

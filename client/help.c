@@ -4,13 +4,15 @@
 
 #include "jobfile/jobfile.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#define OPTION_COLUMN 28
 
 const struct option_row global_options[] = {
     {0, "server", "ADDR",
      "the daemon: a socket's path, unix:/PATH or tls:HOST:PORT; else $ESPALIER_SERVER"},
-    {0, "ca", "FILE",
-     "whose certificates are trusted, for tls: (else $ESPALIER_CA_FILE, else the system's)"},
+    {0, "ca", "FILE", "trusted for tls: (else $ESPALIER_CA_FILE, else the system's CAs)"},
     {0, "cert", "FILE", "own certificate, where the daemon wants one (else $ESPALIER_CERT_FILE)"},
     {0, "key", "FILE", "and its key, mode 0600 (else $ESPALIER_KEY_FILE)"},
     {0, "color", "WHEN", "auto (default), always or never; NO_COLOR is honoured"},
@@ -36,23 +38,55 @@ static void indented(struct buf *out, const char *text)
     }
 }
 
+static void print_options(struct buf *out, const struct term *t, const struct option_row *table)
+{
+    for (const struct option_row *o = table; o->name; o++) {
+        char left[64];
+        char letter[5] = "    ";
+        if (o->letter)
+            snprintf(letter, sizeof letter, "-%c, ", o->letter);
+        snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->value ? " " : "",
+                 o->value ? o->value : "");
+        buf_printf(out, "  %-24s  ", left);
+        text_wrap(out, t, OPTION_COLUMN, o->help);
+        buf_puts(out, "\n");
+    }
+}
+
+/* Each way to call it on a line: they are apart by " | " outside of brackets. */
+static void print_usage(struct buf *out, const struct command *c)
+{
+    int depth = 0;
+    buf_printf(out, "  espalier %s%s", c->name, c->usage[0] ? " " : "");
+    for (const char *p = c->usage; *p; p++) {
+        depth += (*p == '[') - (*p == ']');
+        if (depth == 0 && strncmp(p, " | ", 3) == 0) {
+            buf_printf(out, "\n  espalier %s ", c->name);
+            p += 2;
+        } else {
+            buf_add(out, p, 1);
+        }
+    }
+    buf_puts(out, "\n");
+}
+
 void command_help(struct buf *out, const struct term *t, const struct command *c)
 {
     term_style(out, t, STYLE_BOLD, "espalier %s", c->name);
     buf_printf(out, " - %s\n", c->summary);
     heading(out, t, "Usage");
-    buf_printf(out, "  espalier %s%s%s\n", c->name, c->usage[0] ? " " : "", c->usage);
+    print_usage(out, c);
     if (c->details[0]) {
         buf_puts(out, "\n");
         buf_puts(out, c->details);
     }
     if (c->options) {
         heading(out, t, "Options");
-        args_help(out, c->options);
+        print_options(out, t, c->options);
     }
     if (!c->raw) {
         heading(out, t, "Common options");
-        args_help(out, global_options);
+        print_options(out, t, global_options);
     }
     if (c->examples[0]) {
         heading(out, t, "Examples");

@@ -38,7 +38,9 @@ static int run(const struct options *options)
     log_info("espalierd %s, home %s, %lld cores, %lld MiB, %lld GPUs, launcher %s",
              ESPALIER_VERSION, options->home, (long long)d->options.node.cores,
              (long long)(d->options.node.memory_bytes >> 20), (long long)d->options.node.gpus,
-             d->launch->ops->name);
+             options->fake                                       ? "fake"
+             : options->config.launcher == CONFIG_LAUNCHER_SLURM ? "slurm"
+                                                                 : "mpirun");
     if (load.running || load.waiting)
         log_info("found %u running and %u waiting jobs", load.running, load.waiting);
     print_addresses(d);

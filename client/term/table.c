@@ -81,7 +81,7 @@ static void measure(const struct table *t, const struct term *term, int width[TA
 }
 
 static void print_cell(const struct table *t, const struct term *term, struct buf *out, int c,
-                       const char *text, enum style style, int width)
+                       const char *text, enum style style, int width, bool last)
 {
     struct buf fitted;
     buf_init(&fitted, 1 << 16);
@@ -90,8 +90,7 @@ static void print_cell(const struct table *t, const struct term *term, struct bu
     bool right = t->column[c].right;
     buf_printf(out, "%*s", right ? pad : 0, "");
     term_style(out, term, style, "%s", buf_str(&fitted));
-    /* No blanks at the end of a line. */
-    buf_printf(out, "%*s", right || c == t->ncolumns - 1 ? 0 : pad, "");
+    buf_printf(out, "%*s", right || last ? 0 : pad, ""); /* no blanks at the end of a line */
     buf_fini(&fitted);
 }
 
@@ -100,12 +99,15 @@ static void print_row(const struct table *t, const struct term *term, const int 
                       const struct table_cell *cell, struct buf *out)
 {
     bool first = true;
-    for (int c = 0; c < t->ncolumns; c++) {
+    int last = 0;
+    for (int c = 0; c < t->ncolumns; c++)
+        last = width[c] == HIDDEN ? last : c;
+    for (int c = 0; c <= last; c++) {
         if (width[c] == HIDDEN)
             continue;
         buf_printf(out, "%*s", first ? 0 : GAP, "");
         print_cell(t, term, out, c, cell ? cell[c].text : t->column[c].heading,
-                   cell ? cell[c].style : STYLE_DIM, width[c]);
+                   cell ? cell[c].style : STYLE_DIM, width[c], c == last);
         first = false;
     }
     buf_puts(out, "\n");
@@ -113,7 +115,7 @@ static void print_row(const struct table *t, const struct term *term, const int 
 
 void table_print(const struct table *t, const struct term *term, struct buf *out)
 {
-    int width[TABLE_COLUMNS_MAX];
+    int width[TABLE_COLUMNS_MAX] = {0};
     measure(t, term, width);
     print_row(t, term, width, NULL, out);
     for (int at = 0; at + t->ncolumns <= t->ncells; at += t->ncolumns)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#define WRAP_LEAST 20 /* columns; a narrower terminal wraps by itself */
 #define ELLIPSIS "\xe2\x80\xa6"
 
 static bool colour_wanted(bool tty, enum term_colour choice)
@@ -120,6 +121,27 @@ void text_clean(struct buf *out, const char *text, size_t len)
         unsigned char c = (unsigned char)text[i];
         bool safe = c >= 0x20 ? c != 0x7f : c == '\n' || c == '\t';
         buf_add(out, safe ? text + i : "?", 1);
+    }
+}
+
+void text_wrap(struct buf *out, const struct term *t, int indent, const char *text)
+{
+    int room = t->columns - indent, used = 0;
+    while (*text) {
+        size_t n = strspn(text, " "), end = n + strcspn(text + n, " ");
+        int width = 0;
+        for (size_t i = 0; i < end; i++) /* escape sequences are shown, so they count */
+            width += (text[i] & 0xc0) != 0x80;
+        if (t->tty && room >= WRAP_LEAST && used && used + width > room) {
+            buf_printf(out, "\n%*s", indent, "");
+            text += n;
+            end -= n;
+            width -= (int)n;
+            used = 0;
+        }
+        text_clean(out, text, end);
+        text += end;
+        used += width;
     }
 }
 

@@ -40,6 +40,10 @@ void text_fit(struct buf *out, const struct term *t, const char *text, int colum
 /* Appends foreign text with control characters replaced, so that it cannot command the terminal. */
 void text_clean(struct buf *out, const char *text, size_t len);
 
+/* The same from column `indent` on, which the line has reached: words go to further lines, indented alike, where they would
+ * leave the terminal. Elsewhere it is one line. */
+void text_wrap(struct buf *out, const struct term *t, int indent, const char *text);
+
 /* Writes everything; a reader that went away ends the program by SIGPIPE as usual. */
 enum status term_write(const struct term *t, const char *data, size_t len, struct err *err);
 

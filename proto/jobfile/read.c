@@ -114,11 +114,16 @@ static void skip_node(struct reader *r, const yaml_event_t *first)
 static void unknown_key(struct parse *p, const char *path, int line, int column)
 {
     char nearest[JOBFILE_KEY_MAX];
-    if (schema_nearest(path, nearest))
-        findings_add(p->findings, false, line, column, path, "no such key; nearest is %s", nearest);
-    else
+    if (!schema_nearest(path, nearest)) {
         findings_add(p->findings, false, line, column, path,
                      "no such key; `espalier help job-file` lists all");
+        return;
+    }
+    findings_add(p->findings, false, line, column, path, "no such key; nearest is %s", nearest);
+    /* What was probably meant is not called missing as well. */
+    for (int i = 0; i < KEY_COUNT; i++)
+        if (!strcmp(schema_keys[i].key, nearest) || schema_in_group(schema_keys[i].key, nearest))
+            p->place[i].bad = true;
 }
 
 /* A group may be opened once; false and a finding for the second time. */

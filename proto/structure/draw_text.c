@@ -82,14 +82,19 @@ static void put_legend(const struct page *p, const uint8_t *look, int ngroups)
     int seen[LOOKS] = {0};
     for (int g = 0; g < ngroups; g++)
         seen[look[g]] = 1;
-    const char *gap = "";
+    int used = 0;
     for (int k = 0; k < LOOKS; k++) {
         if (!seen[k])
             continue;
-        buf_puts(p->out, gap);
+        int width = (int)strlen(look_name[k]) + 3, gap = used ? 3 : 0;
+        if (used + gap + width > NAME_WIDTH + p->bar + TAIL_WIDTH) {
+            buf_puts(p->out, "\n");
+            used = gap = 0;
+        }
+        put_spaces(p, gap);
         put_cells(p, (enum look)k, 2);
         buf_printf(p->out, " %s", look_name[k]);
-        gap = "   ";
+        used += gap + width;
     }
     buf_puts(p->out, "\n");
 }

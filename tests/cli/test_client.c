@@ -159,6 +159,45 @@ static void tables_align_and_give_way(void **state)
     table_fini(&t);
 }
 
+static void no_blanks_where_a_column_gave_way(void **state)
+{
+    (void)state;
+    static const struct table_column columns[] = {{.heading = "STATE"},
+                                                  {.heading = "WRITTEN", .optional = true}};
+    struct term narrow = drawn;
+    struct table t;
+    struct buf b;
+    buf_init(&b, 1000);
+    narrow.columns = 9;
+    table_init(&t, columns, 2);
+    table_cell(&t, STYLE_PLAIN, "%s", "");
+    table_cell(&t, STYLE_PLAIN, "2026-01-01");
+    table_print(&t, &narrow, &b);
+    assert_string_equal(buf_str(&b), "STATE\n\n");
+    buf_fini(&b);
+    table_fini(&t);
+}
+
+static void words_go_to_further_lines(void **state)
+{
+    (void)state;
+    struct term narrow = drawn;
+    struct buf b;
+    buf_init(&b, 1000);
+    narrow.columns = 30;
+    buf_puts(&b, "name: ");
+    text_wrap(&b, &narrow, 6, "twelve bytes and some\x1b[2J more, \xc3\xa9t\xc3\xa9");
+    assert_string_equal(buf_str(&b), "name: twelve bytes and\n"
+                                     "      some?[2J more, \xc3\xa9t\xc3\xa9");
+    buf_clear(&b);
+    text_wrap(&b, &narrow, 0, "a_word_that_is_longer_than_all_the_columns and more");
+    assert_string_equal(buf_str(&b), "a_word_that_is_longer_than_all_the_columns\nand more");
+    buf_clear(&b);
+    text_wrap(&b, &plain, 6, "twelve bytes and some more, and more than that, piped");
+    assert_null(strchr(buf_str(&b), '\n'));
+    buf_fini(&b);
+}
+
 static void bars_fill_from_the_left(void **state)
 {
     (void)state;
@@ -392,6 +431,8 @@ int main(void)
         cmocka_unit_test(numbers_read_well),
         cmocka_unit_test(text_is_measured_in_columns),
         cmocka_unit_test(tables_align_and_give_way),
+        cmocka_unit_test(no_blanks_where_a_column_gave_way),
+        cmocka_unit_test(words_go_to_further_lines),
         cmocka_unit_test(bars_fill_from_the_left),
         cmocka_unit_test(messages_become_json),
         cmocka_unit_test(bytes_become_text_or_base64),

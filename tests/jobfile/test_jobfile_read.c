@@ -142,6 +142,8 @@ static void unknown_keys_get_the_nearest(void **state)
          8, 1, false, 1},
         {NULL, "phasse:\n  search:\n    steps: 4\n    lr: 3\n", "phasse", "nearest is phases", 8, 1,
          false, 1},
+        {NULL, "phases: {serach: {steps: 3}, finetune: {steps: 2}}\n", "phases.serach",
+         "nearest is phases.search", 8, 10, false, 1}, /* and not that the search is missing */
         {NULL, "train:\n  bach: 8\n", "train.bach", "nearest is train.batch", 9, 3, false, 1},
         {NULL, "train:\n  ranks: 8\n", "train.ranks", "nearest is resources.ranks", 9, 3, false, 1},
         {NULL, "batch: 8\n", "batch", "nearest is train.batch", 8, 1, false, 1},
