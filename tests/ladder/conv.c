@@ -68,9 +68,9 @@ static void whole_patches(struct scene *s)
     int64_t R = d.B * d.ho * d.wo, I = 9 * d.C, O = s->n[3];
     be->im2col_fwd(a[PATCHES], a[X], &d);
     be->linear_fwd(a[Y], NULL, a[PATCHES], a[W], a[B], R, I, O, ACT_NONE);
-    be->linear_bwd(NULL, a[DW], a[DB], a[DY], a[Y], NULL, a[PATCHES], a[W], R, I, O, ACT_NONE);
+    be->linear_bwd(NULL, a[DW], a[DB], a[DY], a[Y], NULL, a[PATCHES], a[W], R, I, O, ACT_NONE, 0);
     memset(a[PATCHES], 0, (size_t)(R * I) * sizeof(real));
-    be->linear_bwd(a[PATCHES], NULL, NULL, a[DY], a[Y], NULL, NULL, a[W], R, I, O, ACT_NONE);
+    be->linear_bwd(a[PATCHES], NULL, NULL, a[DY], a[Y], NULL, NULL, a[W], R, I, O, ACT_NONE, 0);
     be->im2col_bwd(a[DX], a[PATCHES], &d);
 }
 

@@ -115,6 +115,15 @@ static struct tensor *build_attention_large(struct ctx *cx, struct bed *bed)
     return attention(cx, bed, s, bed_bits(cx, bed, s.B * s.Tk, 0.9), 0.1);
 }
 
+/* q, k and v made by other operators and so large that their gradients are not cleared before this adds to them. */
+static struct tensor *build_attention_inner(struct ctx *cx, struct bed *bed)
+{
+    const int64_t B = 2, T = 180 + bed_dim(bed, 17), C = 48;
+    struct tensor *x = BED_INPUT(bed, B, T, C);
+    return op_attention(cx, op_scale(cx, x, 2), op_act(cx, x, ACT_RELU), op_scale(cx, x, -1), 2,
+                        bed_bits(cx, bed, B * T, 0.7), 0.1);
+}
+
 static struct tensor *build_layernorm(struct ctx *cx, struct bed *bed)
 {
     int64_t R = bed_dim(bed, 64), C = 1 + bed_dim(bed, 130);

@@ -5,7 +5,7 @@
  * a fast version of its own says so in its table by naming the ref one.
  *
  * Contract of every kernel: outputs first, then inputs, then sizes and scalars; forward overwrites,
- * backward accumulates; shapes are trusted (the op has checked); no allocation, no host sync, no
+ * backward accumulates (kernel.def: but for `fresh`); shapes are trusted (the op has checked); no allocation, no host sync, no
  * globals; deterministic for a given number of threads. Arrays are row-major and contiguous unless
  * a stride says so. Memory is a second, separate table, so that a device backend adds both
  * independently.

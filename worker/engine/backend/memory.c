@@ -1,17 +1,32 @@
 /* memory.c - see memory.h. */
 #include "engine/backend/memory.h"
 
+#include "engine/backend/cpu/pool.h"
+#include "engine/backend/pages.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-static void *host_alloc(size_t bytes)
+#define ZERO_UNIT ((int64_t)64 << 10)
+#define ZERO_GRAIN 16
+
+struct zero_job {
+    char *at;
+    int64_t bytes;
+};
+
+static void zero_units(void *arg, int64_t from, int64_t to, int worker)
 {
-    return aligned_alloc(64, (bytes + 63) / 64 * 64);
+    const struct zero_job *j = arg;
+    int64_t first = from * ZERO_UNIT, end = to * ZERO_UNIT < j->bytes ? to * ZERO_UNIT : j->bytes;
+    (void)worker;
+    memset(j->at + first, 0, (size_t)(end - first));
 }
 
 static void host_zero(void *p, size_t bytes)
 {
-    memset(p, 0, bytes);
+    struct zero_job job = {p, (int64_t)bytes};
+    pool_run((job.bytes + ZERO_UNIT - 1) / ZERO_UNIT, ZERO_GRAIN, zero_units, &job);
 }
 
 static void host_copy(void *to, const void *from, size_t bytes)
@@ -25,7 +40,7 @@ static void host_sync(void)
 }
 
 const struct backend_memory memory_host = {
-    .alloc = host_alloc,
+    .alloc = pages_alloc,
     .release = free,
     .zero = host_zero,
     .upload = host_copy,

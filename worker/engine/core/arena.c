@@ -19,10 +19,13 @@
 #define ARENA_POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
 #define ARENA_UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
 #define ARENA_GAP 64
+/* What was not written yet shows as NaN. */
+#define ARENA_SOIL(p, n) memset(p, 0xff, n)
 #else
 #define ARENA_POISON(p, n) ((void)0)
 #define ARENA_UNPOISON(p, n) ((void)0)
 #define ARENA_GAP 0
+#define ARENA_SOIL(p, n) ((void)0)
 #endif
 
 #define ARENA_ALIGN ((size_t)64)
@@ -216,6 +219,7 @@ void *arena_alloc(struct arena *a, size_t bytes)
     if (a->used > a->peak)
         a->peak = a->used;
     ARENA_UNPOISON(p, bytes);
+    ARENA_SOIL(p, bytes);
     return p;
 }
 

@@ -99,6 +99,9 @@ struct node {
     /* Whose data backward (and remake) reads: bit i of in[i], NODE_READS_OUT of out. ctx_record() sets all of them; an op takes
      * out what it does not read, so that a block can give it back. */
     uint64_t reads;
+    /* Inputs (bit i of in[i]) whose gradient backward can write instead of adding to it, and those where it must do so now, because
+     * nobody added to it before: its memory holds anything. The first is the op's, the second the tape's. */
+    uint64_t overwrites, fresh;
     /* Writes out's data again, from inputs that are among `reads`, as forward did; NULL where that costs more than keeping it. */
     void (*remake)(struct ctx *cx, struct node *node);
     void *own; /* memory of ctx_alloc() that goes with the node */
@@ -107,6 +110,7 @@ struct node {
 };
 #define NODE_READS_OUT ((uint64_t)1 << 63)
 #define NODE_READS(i) ((uint64_t)1 << (i))
+#define NODE_OVERWRITES(i) ((uint64_t)1 << (i))
 
 /* A part of the model whose inner tensors nobody needs after it: runs run(cx, arg) and returns its output, which belongs to
  * the caller's level; everything else that run() made is given back at once, or, where backward reads it, after its last reader in

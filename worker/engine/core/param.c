@@ -2,6 +2,7 @@
 #include "engine/core/param.h"
 
 #include "base/rng.h"
+#include "engine/backend/memory.h"
 #include "engine/core/init.h"
 
 #include <math.h>
@@ -146,10 +147,10 @@ struct tensor *param_add(struct params *p, const struct param_spec *spec)
 
 static real *zero_block(int64_t elements)
 {
-    size_t bytes = ((size_t)elements * sizeof(real) + 63) / 64 * 64;
-    real *block = aligned_alloc(64, bytes ? bytes : 64);
+    size_t bytes = (size_t)elements * sizeof(real);
+    real *block = memory_host.alloc(bytes);
     if (block)
-        memset(block, 0, bytes);
+        memory_host.zero(block, bytes);
     return block;
 }
 
@@ -216,7 +217,7 @@ real *params_grads(struct params *p)
 void params_zero_grads(struct params *p)
 {
     if (p->grad)
-        memset(p->grad, 0, (size_t)p->size * sizeof(real));
+        memory_host.zero(p->grad, (size_t)p->size * sizeof(real));
 }
 
 bool params_grads_finite(const struct params *p)

@@ -17,10 +17,10 @@ static size_t grad_bytes(const struct tensor *t)
     return (size_t)tensor_size(t) * sizeof(real);
 }
 
-static real *take_grad(struct ctx *cx, size_t bytes)
+static real *take_grad(struct ctx *cx, size_t bytes, bool fresh)
 {
     real *at = ctx_alloc(cx, bytes);
-    if (at)
+    if (at && !fresh)
         cx->be->memory->zero(at, bytes);
     return at;
 }
@@ -34,7 +34,7 @@ static void give_grad(struct ctx *cx, struct tensor *t)
 void tape_want_grad(struct ctx *cx, struct tensor *t)
 {
     bool large = grad_bytes(t) >= CTX_KEPT_GRAD;
-    t->grad = large || cx->hidden ? PENDING : take_grad(cx, grad_bytes(t));
+    t->grad = large || cx->hidden ? PENDING : take_grad(cx, grad_bytes(t), false);
 }
 
 void *ctx_record(struct ctx *cx, size_t bytes, void (*backward)(struct ctx *, struct node *),
@@ -61,13 +61,26 @@ void *ctx_record(struct ctx *cx, size_t bytes, void (*backward)(struct ctx *, st
     return node;
 }
 
-/* Puts an input's gradient into memory; a view shares that of its base. */
-static void bring(struct ctx *cx, struct tensor *t)
+/* Inputs of the node that show t's memory. */
+static int uses_of(const struct node *node, struct tensor *t)
 {
+    int uses = 0;
+    for (int i = 0; i < node->n; i++)
+        uses += node->in[i] && tensor_root(node->in[i]) == tensor_root(t);
+    return uses;
+}
+
+/* Puts input i's gradient into memory; a view shares that of its base. */
+static void bring(struct ctx *cx, struct node *node, int i)
+{
+    struct tensor *t = node->in[i];
     if (!t || t->grad != PENDING)
         return;
-    if (tensor_root(t)->grad == PENDING)
-        tensor_root(t)->grad = take_grad(cx, grad_bytes(t));
+    if (tensor_root(t)->grad == PENDING) {
+        bool fresh = i < 63 && node->overwrites & NODE_OVERWRITES(i) && uses_of(node, t) == 1;
+        tensor_root(t)->grad = take_grad(cx, grad_bytes(t), fresh);
+        node->fresh |= fresh ? NODE_OVERWRITES(i) : 0;
+    }
     t->grad = tensor_root(t)->grad;
 }
 
@@ -78,10 +91,7 @@ static bool inherit(struct node *node)
     struct tensor *heir = node->heir;
     if (!heir || heir->grad != PENDING || tensor_root(heir)->grad != PENDING)
         return false;
-    int uses = 0;
-    for (int i = 0; i < node->n; i++)
-        uses += node->in[i] && tensor_root(node->in[i]) == tensor_root(heir);
-    if (uses > 1)
+    if (uses_of(node, heir) > 1)
         return false;
     heir->grad = tensor_root(heir)->grad = node->out->grad;
     return true;
@@ -144,7 +154,7 @@ static void run_node(struct ctx *cx, struct node *node)
     }
     bool inherited = large && inherit(node);
     for (int i = 0; i < node->n; i++)
-        bring(cx, node->in[i]);
+        bring(cx, node, i);
     need_all(cx, node);
     if (!ctx_ok(cx))
         return;

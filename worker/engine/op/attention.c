@@ -23,7 +23,8 @@ static void backward(struct ctx *cx, struct node *node)
     if (!scratch)
         return;
     ctx_backend(cx)->attention_bwd(n->q->grad, n->k->grad, n->v->grad, scratch, n->y->grad, n->lse,
-                                   n->q->data, n->k->data, n->v->data, n->mask, &n->dims, &n->draw);
+                                   n->q->data, n->k->data, n->v->data, n->mask, &n->dims, &n->draw,
+                                   (unsigned)node->fresh);
     ctx_free(cx, scratch, (size_t)size * sizeof(real));
 }
 
@@ -68,6 +69,7 @@ struct tensor *op_attention(struct ctx *cx, struct tensor *q, struct tensor *k, 
         n->lse = lse, n->mask = mask;
         n->dims = d, n->draw = draw;
         n->node.reads &= ~NODE_READS_OUT;
+        n->node.overwrites = NODE_OVERWRITES(0) | NODE_OVERWRITES(1) | NODE_OVERWRITES(2);
     }
     ctx_backend(cx)->attention_fwd(y->data, lse, scratch, q->data, k->data, v->data, mask, &d,
                                    &draw);

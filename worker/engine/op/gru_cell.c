@@ -18,9 +18,9 @@ static void backward(struct ctx *cx, struct node *node)
     be->memory->zero(n->dgh, (size_t)(3 * D) * sizeof(real));
     be->gru_gates_bwd(n->dgi, n->dgh, n->h->grad, n->y->grad, n->gate, n->gh, n->h->data, D);
     be->linear_bwd(n->x->grad, n->w_ih->grad, n->b_ih->grad, n->dgi, NULL, NULL, n->x->data,
-                   n->w_ih->data, 1, I, 3 * D, ACT_NONE);
+                   n->w_ih->data, 1, I, 3 * D, ACT_NONE, 0);
     be->linear_bwd(n->h->grad, n->w_hh->grad, n->b_hh->grad, n->dgh, NULL, NULL, n->h->data,
-                   n->w_hh->data, 1, D, 3 * D, ACT_NONE);
+                   n->w_hh->data, 1, D, 3 * D, ACT_NONE, 0);
 }
 
 static bool matrix(const struct tensor *w, int64_t rows, int64_t cols)

@@ -13,9 +13,10 @@ struct linear_node {
 static void backward(struct ctx *cx, struct node *node)
 {
     struct linear_node *n = (struct linear_node *)node;
+    unsigned fresh = (unsigned)node->fresh;
     ctx_backend(cx)->linear_bwd(n->x->grad, n->w->grad, n->b ? n->b->grad : NULL, n->y->grad,
                                 n->y->data, n->before, n->x->data, n->w->data, tensor_rows(n->y),
-                                n->w->dim[1], n->w->dim[0], n->act);
+                                n->w->dim[1], n->w->dim[0], n->act, n->r ? fresh >> 1 : fresh);
     if (n->r && n->r->grad && n->r->grad != n->y->grad)
         ctx_backend(cx)->axpy(n->r->grad, n->y->grad, 1, tensor_size(n->y));
 }
@@ -63,6 +64,7 @@ struct tensor *op_linear(struct ctx *cx, struct tensor *x, struct tensor *w, str
         n->y = y, n->x = x, n->w = w, n->b = b;
         n->before = before, n->act = act;
         n->node.reads = reads(x, w, 0, act);
+        n->node.overwrites = NODE_OVERWRITES(0) | NODE_OVERWRITES(1);
         n->node.remake = before ? remake : NULL;
         op_own(cx, &n->node, before, (size_t)tensor_size(y) * sizeof(real));
     }
@@ -90,6 +92,7 @@ struct tensor *op_linear_add(struct ctx *cx, struct tensor *r, struct tensor *x,
         n->y = y, n->r = r, n->x = x, n->w = w, n->b = b;
         n->node.heir = r;
         n->node.reads = reads(x, w, 1, ACT_NONE);
+        n->node.overwrites = NODE_OVERWRITES(1) | NODE_OVERWRITES(2);
     }
     ctx_backend(cx)->linear_add_fwd(y->data, r->data, x->data, w->data, b ? b->data : NULL,
                                     tensor_rows(y), w->dim[1], w->dim[0]);

@@ -5,6 +5,8 @@
  */
 #include "engine/backend/cpu/pool.h"
 
+#include "engine/backend/pages.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -41,7 +43,7 @@ static struct {
 void *pool_space(int worker)
 {
     if (!own[worker].space)
-        own[worker].space = aligned_alloc(64, POOL_SPACE);
+        own[worker].space = pages_alloc(POOL_SPACE);
     return own[worker].space;
 }
 

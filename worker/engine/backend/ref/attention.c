@@ -111,13 +111,22 @@ static void row_bwd(real *dq, real *dk, real *dv, const struct row *r, const rea
         }
 }
 
+static void clear(real *x, int64_t n)
+{
+    for (int64_t i = 0; x && i < n; i++)
+        x[i] = 0;
+}
+
 void REF(attention_bwd)(real *dq, real *dk, real *dv, real *scratch, const real *dy,
                         const real *lse, const real *q, const real *k, const real *v,
                         const uint8_t *mask, const struct attention_dims *d,
-                        const struct dropout_draw *drop)
+                        const struct dropout_draw *drop, unsigned fresh)
 {
     (void)scratch;
     int64_t C = d->H * d->E;
+    clear(fresh & 1 ? dq : NULL, d->B * d->Tq * C);
+    clear(fresh & 2 ? dk : NULL, d->B * d->Tk * C);
+    clear(fresh & 4 ? dv : NULL, d->B * d->Tk * C);
     for (int64_t n = 0; n < d->B * d->H * d->Tq; n++) {
         struct row r = {.i = n % d->Tq, .h = n / d->Tq % d->H, .b = n / d->Tq / d->H};
         r.q = (r.b * d->Tq + r.i) * C + r.h * d->E;

@@ -31,7 +31,8 @@ void REF(linear_add_fwd)(real *y, const real *r, const real *x, const real *w, c
 }
 
 void REF(linear_bwd)(real *dx, real *dw, real *db, real *dy, const real *y, const real *before,
-                     const real *x, const real *w, int64_t R, int64_t I, int64_t O, enum act act)
+                     const real *x, const real *w, int64_t R, int64_t I, int64_t O, enum act act,
+                     unsigned fresh)
 {
     const real *g = dy;
     for (int64_t j = 0; j < R * O; j++)
@@ -41,14 +42,14 @@ void REF(linear_bwd)(real *dx, real *dw, real *db, real *dy, const real *y, cons
             double sum = 0;
             for (int64_t o = 0; o < O; o++)
                 sum += OPERAND(g[r * O + o]) * OPERAND(w[o * I + i]);
-            dx[r * I + i] += (real)sum;
+            dx[r * I + i] = (fresh & 1 ? 0 : dx[r * I + i]) + (real)sum;
         }
     for (int64_t o = 0; dw && o < O; o++)
         for (int64_t i = 0; i < I; i++) {
             double sum = 0;
             for (int64_t r = 0; r < R; r++)
                 sum += OPERAND(g[r * O + o]) * OPERAND(x[r * I + i]);
-            dw[o * I + i] += (real)sum;
+            dw[o * I + i] = (fresh & 2 ? 0 : dw[o * I + i]) + (real)sum;
         }
     for (int64_t o = 0; db && o < O; o++) {
         double sum = 0;
