@@ -113,30 +113,32 @@ static const Espalier__V1__Checkpoint *best_of(const Espalier__V1__ListCheckpoin
     return best;
 }
 
-static const Espalier__V1__Checkpoint *find(const Espalier__V1__ListCheckpointsReply *reply,
-                                            const char *name)
+static enum status find(const Espalier__V1__ListCheckpointsReply *reply, const char *id,
+                        const char *name, const Espalier__V1__Checkpoint **ret_checkpoint,
+                        struct err *err)
 {
-    if (!strcmp(name, "best"))
-        return best_of(reply);
-    for (size_t i = reply->n_checkpoints; i-- > 0;)
+    const Espalier__V1__Checkpoint *found = strcmp(name, "best") == 0 ? best_of(reply) : NULL;
+    for (size_t i = reply->n_checkpoints; !found && i-- > 0;)
         if (is_named(reply->checkpoints[i], name) ||
             (!strcmp(name, "newest") && reply->checkpoints[i]->present))
-            return reply->checkpoints[i];
-    return NULL;
+            found = reply->checkpoints[i];
+    if (!found)
+        return err_set(err, ST_NOT_FOUND,
+                       "job %s has no checkpoint '%.80s'; `espalier ckpt ls %s` lists them", id,
+                       name, id);
+    *ret_checkpoint = found;
+    return ST_OK;
 }
 
 static int get(struct cli *cli, const struct args *args,
                const Espalier__V1__ListCheckpointsReply *reply)
 {
     struct err err;
-    const char *id = args->positional[1], *name = args->positional[2];
-    const Espalier__V1__Checkpoint *c = find(reply, name);
+    const char *id = args->positional[1];
+    const Espalier__V1__Checkpoint *c = NULL;
     Espalier__V1__Artifact file = ESPALIER__V1__ARTIFACT__INIT;
-    if (!c) {
-        err_set(&err, ST_NOT_FOUND,
-                "job %s has no checkpoint '%.80s'; `espalier ckpt ls %s` lists them", id, name, id);
+    if (find(reply, id, args->positional[2], &c, &err) != ST_OK)
         return cli_fail(cli, &err);
-    }
     file.name = c->name;
     file.size_bytes = c->size_bytes;
     file.sha256 = c->sha256;
@@ -207,13 +209,16 @@ static enum status verify(struct cli *cli, const char *id, const char *name, str
     return ST_OK;
 }
 
-/* Every fault is said; the exit code is the first one's. */
+/* Every fault is said; the exit code is the first one's. only: NULL = all of them. */
 static int verify_all(struct cli *cli, const char *id,
-                      const Espalier__V1__ListCheckpointsReply *reply)
+                      const Espalier__V1__ListCheckpointsReply *reply,
+                      const Espalier__V1__Checkpoint *only)
 {
     struct err err;
     int code = 0;
     for (size_t i = 0; i < reply->n_checkpoints; i++) {
+        if (only && reply->checkpoints[i] != only)
+            continue;
         struct buf out;
         buf_init(&out, 4096);
         enum status st = verify(cli, id, reply->checkpoints[i]->name, &out, &err);
@@ -229,21 +234,14 @@ static int verify_all(struct cli *cli, const char *id,
 static int run_verify(struct cli *cli, const struct args *args)
 {
     struct err err;
-    struct buf out;
     Espalier__V1__ListCheckpointsReply *reply = NULL;
+    const Espalier__V1__Checkpoint *only = NULL;
     const char *id = args->positional[1];
-    int code;
-    if (args->npositionals == 2) {
-        if (load_list(cli, id, &reply, &err) != ST_OK)
-            return cli_fail(cli, &err);
-        code = verify_all(cli, id, reply);
-        reply_free(reply);
-        return code;
-    }
-    buf_init(&out, 4096);
-    code = verify(cli, id, args->positional[2], &out, &err) == ST_OK ? cli_print(cli, &out)
-                                                                     : cli_fail(cli, &err);
-    buf_fini(&out);
+    enum status st = load_list(cli, id, &reply, &err);
+    if (st == ST_OK && args->npositionals == 3)
+        st = find(reply, id, args->positional[2], &only, &err);
+    int code = st == ST_OK ? verify_all(cli, id, reply, only) : cli_fail(cli, &err);
+    reply_free(reply);
     return code;
 }
 
@@ -346,13 +344,14 @@ const struct command command_ckpt = {
     .summary = "list, fetch, pin, check and collect a job's checkpoints",
     .usage = "ls ID | get ID NAME [-o FILE] | pin ID NAME | unpin ID NAME | verify ID [NAME] | "
              "gc ID [--dry-run]",
-    .details = "NAME is a file's name, a total step, or for `get` newest or best. What stays is "
-               "the job file's\n"
-               "rule (train.checkpoint_keep, checkpoint.*), applied by the worker after each "
-               "checkpoint; a\n"
-               "pinned one stays in any case, and so does the newest. `verify` reads every byte "
-               "and compares the\n"
-               "SHA-256. `gc` applies the rule to a job that does not run. ID may be `last`.\n",
+    .details =
+        "NAME is a file's name, a total step, or for `get` and `verify` newest or best. What stays "
+        "is the\n"
+        "job file's rule (train.checkpoint_keep, checkpoint.*), applied by the worker after each\n"
+        "checkpoint; a pinned one stays in any case, and so does the newest. `verify` reads every "
+        "byte\n"
+        "and compares the SHA-256. `gc` applies the rule to a job that does not run. ID may be "
+        "`last`.\n",
     .examples = "espalier ckpt ls 12\n"
                 "espalier ckpt get 12 best -o best.safetensors\n"
                 "espalier ckpt pin 12 4000\n"
