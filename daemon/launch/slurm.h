@@ -57,6 +57,7 @@ struct tracked {
     int64_t killed_ms;                    /* when scancel last took the whole job; 0 = never */
     int64_t leftover; /* Slurm's id of an older attempt that still waits there; 0 = none */
     bool anywhere;    /* Slurm cannot keep it off the nodes where others were lost */
+    bool unordered;   /* Slurm does not let it wait for the attempt before */
     bool lost_known;  /* note.lost tells which of its nodes failed, as far as Slurm does */
 
     int priority, renicing; /* ours, as wanted now; what scontrol is at */

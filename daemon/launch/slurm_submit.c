@@ -78,7 +78,7 @@ static enum status write_script(struct launch_slurm *s, struct tracked *t, const
                                   .attempt_dir = t->attempt_dir,
                                   .launcher = s->options.launcher,
                                   .nice_step = s->options.nice_step,
-                                  .after = slurm_id_before(t),
+                                  .after = t->unordered ? 0 : slurm_id_before(t),
                                   .keep_off = t->note.excluded};
     buf_init(&b, 64u << 10);
     enum status st = slurm_script_render(&script, &b, err);
@@ -186,6 +186,8 @@ void slurm_submit_done(struct launch_slurm *s, struct tracked *t, const struct c
         slurm_squeue_soon(s);
     } else if (trouble == SLURM_BUSY) {
         slurm_put_off(s, t, text);
+    } else if (strstr(text, "dependency") && !t->unordered) {
+        t->unordered = true; /* it has lost that one, and gave the id to this one */
     } else if (t->note.excluded[0]) {
         t->anywhere = true; /* elsewhere if there is a choice */
         log_info("job %lld attempt %d: not without %s: %s", (long long)t->job_id, t->attempt,

@@ -220,8 +220,9 @@ void slurm_detail_step(struct launch_slurm *s, struct tracked *t)
         ask(s, t, TASK_SHOW);
 }
 
-/* The last line counts: accounting has one a time that the job was started. */
-static bool read_row(enum slurm_task source, const char *text, int64_t id,
+/* The last line counts: accounting has one a time that the job was started. A controller that has lost what it took gives
+ * the id to somebody else: the name tells. */
+static bool read_row(enum slurm_task source, const char *text, const struct slurm_row *ours,
                      struct slurm_row *ret_row)
 {
     bool found = false;
@@ -231,7 +232,7 @@ static bool read_row(enum slurm_task source, const char *text, int64_t id,
         bool ok = source == TASK_SHOW    ? slurm_parse_show_job(text, len, &row)
                   : source == TASK_SACCT ? slurm_parse_sacct(text, len, &row)
                                          : slurm_parse_jobcomp(text, len, &row);
-        if (ok && row.id == id) {
+        if (ok && row.id == ours->id && strcmp(row.name, ours->name) == 0) {
             *ret_row = row;
             found = true;
         }
@@ -246,7 +247,7 @@ void slurm_detail_done(struct launch_slurm *s, struct tracked *t, const struct c
     char text[160];
     const char *said = slurm_said(c);
     enum slurm_trouble trouble = slurm_trouble_of(said);
-    if (read_row(t->task, buf_str(&c->out), t->note.row.id, &row)) {
+    if (read_row(t->task, buf_str(&c->out), &t->note.row, &row)) {
         slurm_take_row(s, t, &row);
         t->detailed = true; /* jobcomp knows no exit code: asking again would not help */
         t->wait_ms = t->try_ms = 0;

@@ -475,8 +475,9 @@ static void nodes_that_failed_are_kept_off(void **state)
     next_attempt(bed, 6, &script);
     assert_non_null(strstr(buf_str(&script), "\n#SBATCH --exclude=n9\n"));
     buf_fini(&script);
-    set_faults(bed, "{}");
-    next_attempt(bed, 7, &script); /* it is long ago */
+    set_faults(bed, "{\"sbatch\": \"dependency\"}"); /* Slurm has lost the one before */
+    next_attempt(bed, 7, &script);                   /* and n2 is long ago */
+    assert_null(strstr(buf_str(&script), "--dependency"));
     assert_non_null(strstr(buf_str(&script), "\n#SBATCH --exclude=n9\n"));
     buf_fini(&script);
 }
@@ -505,6 +506,22 @@ static void what_an_older_attempt_left_is_cancelled(void **state)
         usleep(20000);
     }
     assert_true(cancelled);
+}
+
+/* A controller that lost our job gave its id to somebody else's, which fails. */
+static void an_id_that_was_given_again(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    behave(bed, 0, "count ran\nsleep 9000\n");
+    start(bed, 0);
+    until_it_ran(bed, 0);
+    run("sed -i 's/\"name\": \"[^\"]*\"/\"name\": \"other\"/; s/RUNNING/FAILED/' %s/job-1.json",
+        bed->fake);
+    wait_for(bed, 0, EVIDENCE_UNKNOWN, &ev);
+    no_end(bed, 0, 1000);
+    wait_for(bed, 0, EVIDENCE_EXITED, &ev);
+    assert_int_equal(ev.exit_code, 0);
 }
 
 static void a_job_that_is_forgotten_before_it_began(void **state)
@@ -622,6 +639,7 @@ int main(void)
         TEST(ends_without_a_record),
         TEST(nodes_that_failed_are_kept_off),
         TEST(what_an_older_attempt_left_is_cancelled),
+        TEST(an_id_that_was_given_again),
         TEST(a_job_that_is_forgotten_before_it_began),
         TEST(a_waiting_job_is_cancelled_in_slurm),
         TEST(a_waiting_job_gets_its_new_priority),

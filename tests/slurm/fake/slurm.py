@@ -4,7 +4,8 @@
 What it is called says what it does. FAKE_SLURM is a folder: job-N.json is a job, `faults` a JSON object:
 
   squeue    "empty" | "down" | "hang"     lists nothing, although there are jobs | no controller | never answers
-  sbatch    "lost" | "down" | "busy" | "refuse" | "few"   taken, but the answer is a time-out | ... | no --exclude
+  sbatch    "lost" | "down" | "busy" | "refuse" | "few" | "dependency"
+                                          taken, but the answer is a time-out | ... | no --exclude | no --dependency
   sinfo     what it prints: names of nodes that are down
   nodes     what a job that starts gets, n1 unless set
   scontrol  "down" | "forgot"             no controller | it knows no job
@@ -145,6 +146,8 @@ def sbatch(argv):
     script = argv[-1]
     text = pathlib.Path(script).read_text()
     option = dict(re.findall(r'^#SBATCH --([a-z-]+)="?([^"\n]*)"?$', text, re.M))
+    if fault == "dependency" and "dependency" in option:
+        fail("sbatch: error: Batch job submission failed: Job dependency problem")
     if fault == "few" and "n2" in option.get("exclude", ""):
         fail("sbatch: error: Batch job submission failed: Requested node configuration is not available")
     assert "--parsable" in argv and "\n#SBATCH --no-requeue\n" in text, text
