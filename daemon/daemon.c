@@ -183,6 +183,9 @@ static void take_fake(const struct fake_report *f, void *user)
     Espalier__V1__Done done = ESPALIER__V1__DONE__INIT;
     if (!a || a->job.attempt.number != f->attempt)
         return;
+    stall_note_contact(d, a);
+    if (f->kind == FAKE_ALIVE)
+        return;
     r.number = f->number;
     r.time_ms = f->time_ms;
     if (f->kind == FAKE_HELLO) {

@@ -54,16 +54,34 @@ void stall_note_step(const struct daemon *d, struct active *a)
     moved(w, now);
 }
 
+void stall_note_contact(const struct daemon *d, struct active *a)
+{
+    int64_t now = mono_ms(d);
+    begin(&a->stall, a->job.attempt.number, now);
+    a->stall.heard_ms = now;
+}
+
+bool stall_is_evident(const struct stall_watch *w, int64_t limit_ms, int found)
+{
+    return found > 0 || (w->heard_ms > 0 && w->heard_ms - w->moved_ms >= limit_ms / 2);
+}
+
 /* ---- telling ------------------------------------------------------------------------------- */
 
 static void describe(const struct active *a, const char *attempt_dir, int64_t silence_ms,
-                     char out[JOB_TEXT_MAX])
+                     bool evident, char out[JOB_TEXT_MAX])
 {
     struct pulse p;
     bool alone;
     char process[800];
     int rank = pulse_behind(attempt_dir, a->job.ranks, &p, &alone);
     int n = snprintf(out, JOB_TEXT_MAX, "no step for %lld s", (long long)(silence_ms / 1000));
+    if (!evident)
+        snprintf(out + n, JOB_TEXT_MAX - (size_t)n,
+                 ". Its ranks may be well: they leave no marks in the job's folder, and no report "
+                 "of them %s; do they reach the daemon (tls.report_address)?%s",
+                 a->stall.heard_ms ? "comes any more" : "has ever come",
+                 a->job.restart_stalled ? " So on_stall: restart does nothing" : "");
     if (rank < 0)
         return;
     pulse_describe(attempt_dir, rank, &p, process, sizeof process);
@@ -85,10 +103,11 @@ static bool has_stack(struct active *a, const char *attempt_dir, int64_t now)
     return w->rank < 0 || !pulse_ask_stack(attempt_dir, w->rank, &p);
 }
 
-static void tell(struct daemon *d, struct active *a, const char *attempt_dir, int64_t silence_ms)
+static void tell(struct daemon *d, struct active *a, const char *attempt_dir, int64_t silence_ms,
+                 bool evident)
 {
     char text[JOB_TEXT_MAX];
-    describe(a, attempt_dir, silence_ms, text);
+    describe(a, attempt_dir, silence_ms, evident, text);
     job_apply(d, a, ON_STALL, &(struct change){.actor = "daemon", .text = text}, NULL);
 }
 
@@ -138,11 +157,13 @@ void stall_check(struct daemon *d, struct active *a, const char *attempt_dir)
             job_apply(d, a, ON_STEP, &(struct change){.actor = "worker"}, NULL);
         return;
     }
-    int64_t silence = now - w->moved_ms;
-    if (silence < stall_limit_ms(&a->job, a->progress.step_seconds, w->interval_ms, found > 0))
+    int64_t silence = now - w->moved_ms,
+            limit = stall_limit_ms(&a->job, a->progress.step_seconds, w->interval_ms, found > 0);
+    if (silence < limit)
         return;
-    if (stalled && a->job.restart_stalled)
+    bool evident = stall_is_evident(w, limit, found);
+    if (stalled && a->job.restart_stalled && evident)
         restart(d, a);
     else if (!stalled && has_stack(a, attempt_dir, now))
-        tell(d, a, attempt_dir, silence);
+        tell(d, a, attempt_dir, silence, evident);
 }

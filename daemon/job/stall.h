@@ -22,12 +22,20 @@ struct stall_watch {
     uint64_t beats;
     int64_t looked_ms, moved_ms;
     int64_t reported_ms, interval_ms; /* of progress; interval: between the last two reports */
-    int64_t asked_ms;                 /* for the stack; 0 = not yet */
-    int rank;                         /* that was asked */
+    int64_t heard_ms; /* the newest report of any kind, also an empty one; 0 = none */
+    int64_t asked_ms; /* for the stack; 0 = not yet */
+    int rank;         /* that was asked */
 };
 
 /* A report of progress came. */
 void stall_note_step(const struct daemon *d, struct active *a);
+
+/* Any report came, also an empty one: the link lives. */
+void stall_note_contact(const struct daemon *d, struct active *a);
+
+/* Whether a silence is the ranks' and not the link's: their marks stand still (found: how many are there), or they were still
+ * heard when half of the limit had passed. Without either a healthy job looks the same, and nothing is done to it. Pure. */
+bool stall_is_evident(const struct stall_watch *w, int64_t limit_ms, int found);
 
 /* At every tick for an attempt of which is known that it lives. */
 void stall_check(struct daemon *d, struct active *a, const char *attempt_dir);

@@ -13,6 +13,7 @@
  * so never says done done=1               0: exits with 0 but never says done deaf=0 1: ignores the
  * polite request to stop, 2: also SIGTERM refuse=0             1: the launcher cannot start it
  *   hang_at=0 hang_ms=0  step after which the first attempt does nothing for a while
+ *   cut_at=0             step from which on no report arrives any more (0 = never)
  *   silent=0             1: nothing can be told about it (after start)
  */
 #include "launch/launch.h"
@@ -26,7 +27,7 @@
 
 struct script {
     int64_t steps, step_ms, start_ms, die_at, die_attempts, exit, signal, vanish;
-    int64_t report, done, deaf, refuse, silent, hang_at, hang_ms;
+    int64_t report, done, deaf, refuse, silent, hang_at, hang_ms, cut_at;
 };
 
 struct launch_fake {
@@ -61,7 +62,8 @@ static void parse_word(struct script *s, const char *word)
                 {"refuse", &s->refuse},
                 {"silent", &s->silent},
                 {"hang_at", &s->hang_at},
-                {"hang_ms", &s->hang_ms}};
+                {"hang_ms", &s->hang_ms},
+                {"cut_at", &s->cut_at}};
     const char *eq = strchr(word, '=');
     for (size_t i = 0; eq && i < sizeof keys / sizeof *keys; i++)
         if (strlen(keys[i].key) == (size_t)(eq - word) &&
@@ -193,7 +195,7 @@ static void deliver(struct launch_fake *f, const struct launch_spec *spec,
     const struct script *s = &a->script;
     struct fake_report r = {
         .job_id = spec->job_id, .attempt = spec->attempt, .steps = (uint64_t)s->steps};
-    if (!s->report || !now->hello)
+    if (!s->report || !now->hello || (s->cut_at && now->step >= s->cut_at))
         return;
     bool says_done =
         now->ended && s->done && (now->stopped || (!dies(s, spec) && now->ev.exit_code == 0));
@@ -207,6 +209,8 @@ static void deliver(struct launch_fake *f, const struct launch_spec *spec,
         r.reason = now->stopped ? "stopped" : "";
         f->report(&r, f->user);
     }
+    r.kind = FAKE_ALIVE;
+    f->report(&r, f->user);
 }
 
 static void fake_poll(struct launch *l, const struct launch_spec *spec, struct evidence *ret_ev)

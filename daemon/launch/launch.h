@@ -108,8 +108,8 @@ enum status launch_mpirun_create(struct launch **ret_launch, const struct mpirun
 struct fake_report {
     int64_t job_id;
     int attempt;
-    uint64_t number; /* of the record */
-    enum { FAKE_HELLO, FAKE_STEP, FAKE_DONE } kind;
+    uint64_t number;                                            /* of the record */
+    enum { FAKE_HELLO, FAKE_STEP, FAKE_DONE, FAKE_ALIVE } kind; /* ALIVE: nothing to say */
     uint64_t step, steps;
     int64_t time_ms;
     bool success; /* FAKE_DONE */

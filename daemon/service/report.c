@@ -1,6 +1,7 @@
 /* report.c - Report: a worker's records, durable before they are acknowledged. */
 #include "job/act.h"
 #include "job/records.h"
+#include "job/stall.h"
 #include "loop.h"
 #include "service/service.h"
 
@@ -80,6 +81,7 @@ enum status serve_report(struct daemon *d, struct rpc_call *call, const V1(Repor
     TRY(check_order(request, err));
     TRY(find_reporter(d, request, &a, err));
     assert(a);
+    stall_note_contact(d, a);
     TRY(records_take(d, a, request->records, request->n_records, err));
     struct report_answer *answer = malloc(sizeof *answer);
     if (answer)

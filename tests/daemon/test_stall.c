@@ -172,6 +172,19 @@ static void the_longer_limit_counts(void **state)
     assert_true(stall_limit_ms(&job, 1e300, 0, true) > 0);
 }
 
+static void a_silence_is_the_links_or_the_ranks(void **state)
+{
+    (void)state;
+    struct stall_watch never = {.moved_ms = 100000};
+    struct stall_watch cut = {.moved_ms = 100000, .heard_ms = 101000};
+    struct stall_watch hangs = {.moved_ms = 100000, .heard_ms = 250000};
+    assert_false(stall_is_evident(&never, 300000, 0));
+    assert_false(stall_is_evident(&cut, 300000, 0));
+    assert_true(stall_is_evident(&hangs, 300000, 0));
+    assert_true(stall_is_evident(&never, 300000, 1)); /* the marks are there and stand still */
+    assert_true(stall_is_evident(&cut, 300000, 2));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -182,6 +195,7 @@ int main(void)
         T(only_those_who_listen_are_asked),
         T(a_stack_is_shown_innermost_first),
         T(the_longer_limit_counts),
+        T(a_silence_is_the_links_or_the_ranks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,6 +25,20 @@ class Stall(Case):
         changes = self.d.changes(job)
         self.assertEqual(changes[changes.index("STALLED"):][:3], ["STALLED", "STOPPING", "REQUEUED"])
 
+    def test_silence_without_evidence_ends_nothing(self):
+        """Reports that do not arrive, and no marks of the ranks: the job may be well, whatever it says to on_stall."""
+        never = self.d.submit("steps=4000 step_ms=50 report=0", top=self.QUICK + "on_stall: restart\n")
+        cut = self.d.submit("steps=4000 step_ms=50 cut_at=5", top=self.QUICK + "on_stall: restart\n")
+        for job, words in ((never, "no report of them has ever come"), (cut, "no report of them comes any more")):
+            got = self.d.wait(job, "STALLED")
+            self.assertIn("Its ranks may be well", got.text)
+            self.assertIn(words, got.text)
+        time.sleep(3)
+        for job in (never, cut):
+            got = self.d.get(job)
+            self.assertEqual((got.attempt, self.d.changes(job)[-1]), (1, "STALLED"))
+            self.c.call("Cancel", id=job)
+
     def test_restarts_are_counted(self):
         job = self.d.submit("steps=20 step_ms=50 hang_at=5 hang_ms=600000",
                             top=self.QUICK + "on_stall: restart\nretries: 0\n")
