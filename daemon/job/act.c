@@ -39,6 +39,7 @@ static void view_init(struct view *v, const struct daemon *d, const struct activ
                                    .nodes = &d->nodes,
                                    .placement = a->placement,
                                    .priority = job->priority,
+                                   .done = job->attempt.done,
                                    .in_slurm = job->in_slurm,
                                    .reported = job->attempt.reported};
 }
@@ -189,7 +190,9 @@ static void end_attempt(struct daemon *d, struct active *a, const struct evidenc
     struct attempt *t = &a->job.attempt;
     t->exit_code = ev->exit_code;
     t->signal = ev->signal;
-    struct job_end end = {.kind = end_kind_of(ev->kind),
+    /* srun ends with 0 when a node fails: without the worker's own word that is no success, with it it is. */
+    bool whole = ev->clean && t->done && t->done_success;
+    struct job_end end = {.kind = whole ? END_EXITED : end_kind_of(ev->kind),
                           .exit_code = ev->exit_code,
                           .signal = ev->signal,
                           .done = t->done,

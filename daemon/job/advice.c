@@ -127,11 +127,18 @@ static bool is_word(int c)
     return isalnum((unsigned char)c) || c == '_';
 }
 
+/* scontrol writes _ where squeue writes a blank. */
+static bool begins_with(const char *text, const char *code)
+{
+    while (*code && (*text == *code || (*text == ' ' && *code == '_')))
+        text++, code++;
+    return !*code && !is_word(*text);
+}
+
 static bool names(const char *text, const char *code)
 {
-    size_t n = strlen(code);
-    for (const char *at = text; (at = strstr(at, code)); at += n)
-        if ((at == text || !is_word(at[-1])) && !is_word(at[n]))
+    for (const char *at = text; *at; at++)
+        if ((at == text || !is_word(at[-1])) && begins_with(at, code))
             return true;
     return false;
 }

@@ -266,6 +266,7 @@ static void slurm_poll(struct launch *l, const struct launch_spec *spec, struct 
         return;
     t->polled_ms = s->now_ms;
     t->priority = spec->priority;
+    t->done = spec->done;
     if (t->end.kind == EVIDENCE_UNKNOWN)
         slurm_look_in_folder(s, t);
     if (t->end.kind != EVIDENCE_UNKNOWN && !slurm_lost_is_open(t))

@@ -57,11 +57,12 @@ static void end_by_slurm(const struct launch_slurm *s, struct tracked *t)
              t->end.text);
 }
 
-/* Slurm knows best why its own signal came; that takes a moment longer than the record. */
+/* Slurm knows best why its own signal came, or why srun gave up and ended with 0; that takes a moment longer than the record. */
 static bool awaits_cause(const struct launch_slurm *s, const struct tracked *t,
                          const struct exit_record *r)
 {
-    bool by_slurm = strcmp(r->asked, ASKED_TERM) == 0 || r->signal || r->exit_code > 128;
+    bool by_slurm = strcmp(r->asked, ASKED_TERM) == 0 || r->signal || r->exit_code > 128 ||
+                    (r->exit_code == 0 && !t->done);
     int64_t patience = 10000 < 4 * s->options.poll_ms ? 10000 : 4 * s->options.poll_ms;
     return by_slurm && t->phase == PHASE_SUBMITTED && !t->over_ms &&
            s->now_ms - t->record_ms < patience;
@@ -78,6 +79,7 @@ static void end_by_record(struct launch_slurm *s, struct tracked *t, const struc
     t->end = (struct evidence){.kind = EVIDENCE_EXITED,
                                .exit_code = r->exit_code,
                                .signal = r->signal,
+                               .clean = r->exit_code == 0 && !r->signal && !r->refused[0],
                                .ended_ms = r->ended_ms};
     if (r->refused[0]) {
         t->end.kind = EVIDENCE_REFUSED;
@@ -85,7 +87,7 @@ static void end_by_record(struct launch_slurm *s, struct tracked *t, const struc
         return;
     }
     describe(t);
-    if (r->exit_code == 0)
+    if (r->exit_code == 0 && t->done)
         return;
     if (strcmp(r->asked, ASKED_TIME) == 0)
         t->end.kind = EVIDENCE_WALL_TIME;

@@ -33,8 +33,8 @@ bool slurm_kind_is_over(enum slurm_kind kind);
 struct slurm_row {
     int64_t id;
     enum slurm_kind kind;
-    char word[24];   /* as Slurm writes it */
-    char reason[64]; /* "" = none */
+    char word[24];    /* as Slurm writes it */
+    char reason[128]; /* "" = none */
     char partition[64];
     char nodes[256];           /* Slurm's short form, n[1-2]; cut when longer */
     char name[SLURM_NAME_MAX]; /* of the job */

@@ -117,6 +117,11 @@ static void reasons_of_slurm_in_words(void **state)
                         "ReqNodeNotAvail");
     assert_string_equal(slurm_reason_find("job 7: QOSMaxCpuPerUserLimit")->code,
                         "QOSMaxCpuPerUserLimit");
+    assert_string_equal(
+        slurm_reason_find("Nodes required for job are DOWN, DRAINED or reserved for "
+                          "jobs in higher priority partitions")
+            ->code,
+        "Nodes_required_for_job_are_DOWN");
     assert_null(slurm_reason_find("PriorityX"));
     assert_null(slurm_reason_find("None"));
     assert_null(slurm_reason_find(""));

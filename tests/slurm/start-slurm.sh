@@ -59,7 +59,10 @@ MinJobAge=300
 MaxJobCount=1000
 SwitchType=switch/none
 MailProg=/bin/true
-${NODES}PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
+${NODES}PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO PriorityTier=1
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP OverSubscribe=NO PriorityTier=2 PreemptMode=OFF
 EOF
 cat >"$D/env" <<EOF
 export SLURM_CONF=$D/slurm.conf
@@ -78,7 +81,7 @@ for i in $(seq 1 "$N"); do
 done
 up=0
 for _ in $(seq 150); do
-    up=$(sinfo -h -N -o %T 2>/dev/null | grep -c '^idle' || true)
+    up=$(sinfo -h -N -p main -o %T 2>/dev/null | grep -c '^idle' || true)
     [ "$up" = "$N" ] && break
     sleep 0.2
 done

@@ -27,7 +27,7 @@ phases:
   finetune: {{steps: 4, warmup_steps: 2}}
 method: {{target: 0.8, every: 2, block_size: 2}}
 resources: {{ranks: 2, launcher: slurm{resources}}}
-slurm: {{nodes: 2, partition: main{slurm}}}
+slurm: {{nodes: {nodes}, partition: main{slurm}}}
 """
 LONG = 100000
 
@@ -91,10 +91,13 @@ class SlurmTest(unittest.TestCase):
         self.assertEqual(done.returncode, code, "%s\n%s\n%s" % (argv, done.stdout, done.stderr))
         return done.stdout
 
-    def submit(self, name, steps=8, resources="", slurm=""):
+    def job_file(self, name, steps=8, resources="", slurm="", nodes=2):
         path = self.c.dir / (name + ".yaml")
-        path.write_text(JOB.format(name=name, steps=steps, resources=resources, slurm=slurm))
-        return self.cli("submit", str(path)).strip()
+        path.write_text(JOB.format(name=name, steps=steps, resources=resources, slurm=slurm, nodes=nodes))
+        return str(path)
+
+    def submit(self, *args, **kw):
+        return self.cli("submit", self.job_file(*args, **kw)).strip()
 
     def job(self, id):
         return json.loads(self.cli("show", id, "--json"))
@@ -121,6 +124,42 @@ class SlurmTest(unittest.TestCase):
                 return
             time.sleep(0.1)
         self.fail("no step: " + self.story(id))
+
+    def wait_attempt(self, id, attempt, seconds=120):
+        """Its state, once that attempt has come so far as to report."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            job = self.job(id)
+            if job["attempt"] == attempt and job["state"] == "RUNNING":
+                return job
+            time.sleep(0.2)
+        self.fail("no attempt %d: %s" % (attempt, self.story(id)))
+
+    def wait_explained(self, id, *words, seconds=30):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            text = self.cli("explain", id)
+            if all(w in text for w in words):
+                return text
+            time.sleep(0.2)
+        self.fail("explain does not say %s: %s\n%s" % (words, text, self.story(id)))
+
+    def hog(self, partition, seconds):
+        """A job that has both nodes."""
+        return self.c.slurm("sbatch", "--parsable", "--partition=" + partition, "--nodes=2", "--exclusive",
+                            "--output=/dev/null", "--wrap", "sleep %d" % seconds).strip()
+
+    def fail_node(self, node):
+        self.c.slurm("scontrol", "update", "NodeName=" + node, "State=DOWN", "Reason=test")
+
+    def take_back(self, node):
+        """Slurm itself does it too, when the node registers (ReturnToService=2); then it refuses this."""
+        subprocess.run(["scontrol", "update", "NodeName=" + node, "State=RESUME"], env=self.c.plain, capture_output=True)
+        for _ in range(100):
+            if self.c.slurm("sinfo", "-h", "-p", "main", "-n", node, "-o", "%T").startswith(("idle", "mix", "alloc")):
+                return
+            time.sleep(0.1)
+        self.fail("node %s stays %s" % (node, self.c.slurm("sinfo", "-h", "-n", node, "-o", "%T")))
 
     def slurm_of(self, id):
         return self.job(id)["slurm"] or {}
@@ -219,7 +258,84 @@ class SlurmTest(unittest.TestCase):
         self.wait(id, "FAILED")
         self.assertIn("nvalid node name", self.job(id)["text"])
 
-    def test_7_mpirun_in_the_allocation(self):
+    def test_8_preempted_by_a_higher_tier(self):
+        id = self.submit("preempted", LONG)
+        self.wait_step(id)
+        first = self.slurm_of(id)["id"]
+        self.hog("urgent", 12)
+        job = self.wait_attempt(id, 2)
+        self.assertEqual(job["attempts"][0]["reason"], "preempted", self.story(id))
+        self.assertIn("PREEMPTED", job["attempts"][0]["text"])
+        self.assertGreater(int(job["attempts"][1]["resumed_step"]), 0)
+        script = self.cli("show", id, "--script")
+        self.assertIn("#SBATCH --dependency=afterany:%s\n" % first, script)
+        self.assertNotIn("--exclude", script)
+        self.cli("cancel", id)
+        self.wait(id, "CANCELLED", seconds=60)
+
+    def test_9_a_node_that_fails_is_kept_off(self):
+        id = self.submit("lost", LONG, nodes=1)
+        self.wait_step(id)
+        bad = self.slurm_of(id)["nodes"]
+        self.fail_node(bad)
+        for _ in range(100):
+            if self.job(id)["attempt"] == 2 or self.job(id)["state"] == "REQUEUED":
+                break
+            time.sleep(0.1)
+        self.take_back(bad)
+        job = self.wait_attempt(id, 2)
+        self.assertEqual(job["attempts"][0]["reason"], "node_lost", self.story(id))
+        self.assertIn("down: " + bad, job["attempts"][0]["text"])
+        self.assertIn("#SBATCH --exclude=%s\n" % bad, self.cli("show", id, "--script"))
+        self.assertNotEqual(self.slurm_of(id)["nodes"], bad)
+        self.assertGreater(int(job["attempts"][1]["resumed_step"]), 0)
+        self.cli("cancel", id)
+        self.wait(id, "CANCELLED", seconds=60)
+
+    def test_a_elsewhere_only_where_there_is_a_choice(self):
+        id = self.submit("no-choice", LONG)
+        self.wait_step(id)
+        self.fail_node("n2")
+        self.c.slurm("scontrol", "update", "NodeName=n2", "State=DRAIN", "Reason=test")  # else it is back at once
+        text = self.wait_explained(id, "DOWN", "sinfo -R", seconds=60)
+        self.assertIn("Slurm says", text)
+        self.take_back("n2")
+        job = self.wait_attempt(id, 2)
+        self.assertEqual(job["attempts"][0]["reason"], "node_lost", self.story(id))
+        self.assertIn("down: n2", job["attempts"][0]["text"])
+        self.assertNotIn("--exclude", self.cli("show", id, "--script"))
+        self.cli("cancel", id)
+        self.wait(id, "CANCELLED", seconds=60)
+
+    def test_b_explain_and_plan_say_what_slurm_says(self):
+        plan = self.cli("plan", self.job_file("planned"))
+        self.assertRegex(plan, "to start at [0-9T:-]+ using 2 processors on nodes n\\[1-2\\] in partition main")
+        self.hog("main", 600)
+        first, second = self.submit("first", LONG), self.submit("second", LONG)
+        slurm_id = lambda id: self.slurm_of(id)["id"]  # noqa: E731
+        self.wait_explained(first, "Resources", "waits until enough nodes are free")
+        self.assertIn("squeue --start -j " + slurm_id(first), self.cli("explain", first))
+        self.wait_explained(second, "Priority")
+        self.assertIn("sprio -j " + slurm_id(second), self.cli("explain", second))
+        self.c.slurm("scontrol", "uhold", slurm_id(first))
+        self.wait_explained(first, "JobHeldUser", "scontrol release " + slurm_id(first))
+        self.c.slurm("scontrol", "release", slurm_id(first))
+        self.c.slurm("scontrol", "hold", slurm_id(second))
+        self.wait_explained(second, "JobHeldAdmin", "operator")
+        self.c.slurm("scontrol", "release", slurm_id(second))
+        self.c.slurm("scontrol", "update", "JobId=" + slurm_id(second), "StartTime=now+1hour")
+        self.wait_explained(second, "BeginTime", "scontrol show job " + slurm_id(second))
+        self.c.slurm("scontrol", "update", "PartitionName=main", "State=DOWN")
+        self.wait_explained(first, "PartitionDown", "sinfo")
+        self.assertIn("PartitionDown", json.loads(self.cli("show", first, "--json"))["slurm"]["reason"])
+        self.c.slurm("scontrol", "update", "PartitionName=main", "State=UP")
+        for id in (first, second):
+            self.cli("cancel", id)
+            self.wait(id, "CANCELLED", seconds=30)
+        refused = self.cli("plan", self.job_file("planned", slurm=", options: --nodelist=n9"))
+        self.assertIn("nvalid node name", refused)
+
+    def test_z_mpirun_in_the_allocation(self):
         self.c.stop_daemon()
         self.c.start_daemon("--slurm-start", "mpirun")
         id = self.submit("by-mpirun")

@@ -275,6 +275,28 @@ static void a_daemon_that_begins_in_it(void **state)
     assert_int_equal(calls(bed, "scancel"), 0);
 }
 
+/* srun ends with 0 when a node fails: the worker's own word decides whether that is one more way to be done. */
+static void a_clean_end_beside_a_failed_node(void **state)
+{
+    struct bed *bed = *state;
+    struct exit_record end = {.exit_code = 0};
+    char text[256], name[2][SLURM_NAME_MAX];
+    for (int i = 0; i < 2; i++) {
+        slurm_job_name((struct launch_slurm *)bed->launch, i + 1, 1, name[i]);
+        lay_down(bed, i, "RUNNING", true);
+        assert_int_equal(record_write_exit(bed->attempt_dir[i], &end, NULL), ST_OK);
+    }
+    bed->spec[1].done = true;
+    snprintf(text, sizeof text,
+             "10|NODE_FAIL|NodeDown|main|n1|%s\n11|NODE_FAIL|NodeDown|main|n1|%s\n", name[0],
+             name[1]);
+    says(bed, "squeue", text);
+    wait_for(bed, 1, EVIDENCE_EXITED);
+    wait_for(bed, 0, EVIDENCE_NODE_LOST);
+    assert_true(bed->ev[0].clean);
+    assert_int_equal(bed->ev[1].kind, EVIDENCE_EXITED);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -282,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_hour_without_a_controller),
         TEST(a_daemon_that_begins_in_it),
+        TEST(a_clean_end_beside_a_failed_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,7 +59,7 @@ class SlurmBed(Bed):
                 self.cli("retry", job)
                 self.operated["job retried that Slurm cancelled"] += 1
         try:
-            for line in self.slurm.run("sinfo", "-h", "-N", "-o", "%N %T").splitlines():
+            for line in self.slurm.run("sinfo", "-h", "-N", "-p", "main", "-o", "%N %T").splitlines():
                 node, state = line.split()
                 if state.startswith(("drain", "down")):
                     self.slurm.run("scontrol", "update", "NodeName=" + node, "State=RESUME")
