@@ -39,7 +39,7 @@ static void view_init(struct view *v, const struct daemon *d, const struct activ
                                    .nodes = &d->nodes,
                                    .placement = a->placement,
                                    .priority = job->priority,
-                                   .done = job->attempt.done,
+                                   .done = job->attempt.done && job->attempt.done_success,
                                    .in_slurm = job->in_slurm,
                                    .reported = job->attempt.reported};
 }

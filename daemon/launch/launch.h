@@ -29,7 +29,7 @@ struct launch_spec {
     int priority;              /* ours, 0 to 100; may change while the attempt waits in a cluster */
     const struct nodes *nodes; /* job/place.h; NULL: this host alone */
     const struct placement *placement; /* which rank is on which of them; NULL: all on this host */
-    bool done;                         /* the worker's end record is here */
+    bool done;                         /* the worker has said that all is well, and it is here */
     bool in_slurm;       /* its launcher is Slurm; kept with the job, the same for all attempts */
     const char *request; /* for start() in Slurm: the text of slurm_request_print(); else NULL */
     uint64_t

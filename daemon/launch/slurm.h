@@ -68,7 +68,7 @@ struct tracked {
     int64_t over_ms;     /* when Slurm first said that it is over; 0 = it has not */
     int64_t record_ms;   /* when its exit record was first seen */
     bool begun;          /* its launcher runs or ran */
-    bool done;           /* the worker has said that it is */
+    bool done;           /* the worker has said that all is well */
     bool missing;        /* the newest answer of squeue did not hold it */
     bool detailed;       /* what is known of it is from one of these three */
     int rounds;          /* of scontrol, sacct and jobcomp in a row that knew nothing */
