@@ -198,20 +198,38 @@ void run_destroy(struct run *r)
 
 /* ---- agreement and stop ---------------------------------------------------------------------- */
 
+/* By halves: exact for any number of ranks, and with nothing to allocate where memory may be what failed. */
+static int first_failed(struct comm *c, bool failed)
+{
+    int low = 0, high = c->size;
+    while (high - low > 1) {
+        int middle = low + (high - low) / 2;
+        double below = failed && c->rank < middle;
+        c->sum_double(c, &below, 1);
+        if (below > 0)
+            high = middle;
+        else
+            low = middle;
+    }
+    return low;
+}
+
 enum status run_agree(struct run *r, enum status st, struct err *err)
 {
     struct comm *c = r->comm;
-    double failed[2] = {st != ST_OK, st != ST_OK ? ldexp(1, -c->rank % 1000) : 0};
-    c->sum_double(c, failed, 2);
-    if (failed[0] == 0)
+    double failed = st != ST_OK;
+    c->sum_double(c, &failed, 1);
+    if (failed == 0)
         return ST_OK;
-    /* The largest power of two in the sum is the lowest rank that failed (of any thousand). */
-    int root = -(int)floor(log2(failed[1]));
-    struct err shared = err && st != ST_OK ? *err : (struct err){st, "a rank failed"};
+    int root = first_failed(c, st != ST_OK);
+    struct err shared = {.text = "a rank failed"};
+    if (err && st != ST_OK)
+        shared = *err;
+    shared.code = st;
     c->broadcast(c, &shared, sizeof shared, root);
-    if (err && st == ST_OK)
+    if (c->rank != root)
         err_set(err, shared.code, "rank %d: %s", root, shared.text);
-    return st != ST_OK ? st : shared.code;
+    return shared.code;
 }
 
 static volatile sig_atomic_t sigterm_seen;

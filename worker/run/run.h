@@ -110,7 +110,7 @@ void run_destroy(struct run *r);
  * for (a checkpoint is written). Collective. */
 enum status run_recipe(struct run *r, struct err *err);
 
-/* Ends collectively: if any rank failed, every rank returns that status with its sentence. */
+/* Ends collectively: if any rank failed, every rank returns the status and the sentence of the lowest that did. */
 enum status run_agree(struct run *r, enum status st, struct err *err);
 /* SIGTERM on any rank, or the coordinator's word on rank 0; not collective. */
 bool run_stop_wanted(struct run *r);
