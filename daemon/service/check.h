@@ -51,6 +51,7 @@ struct check {
     char shape[ESTIMATE_SHAPE_MAX];
     struct estimate estimate; /* on the loop's thread, before it is answered */
     char cluster[256]; /* Validate: what Slurm says to sbatch --test-only; "" = it was not asked */
+    struct err unfit;  /* Validate: why Submit would refuse it; code ST_OK = it would not */
     bool in_slurm;
     int64_t job_id; /* Submit: the job it became */
 };
@@ -64,10 +65,13 @@ enum status serve_submit(struct daemon *d, struct check *c, struct err *err);
 enum status serve_validate(struct daemon *d, struct check *c, struct err *err);
 
 /* Replies of both carry these (validate.c). */
+/* ST_LIMIT with the numbers if the job could not run even on this daemon's empty nodes (submit.c). */
+enum status check_fits(const struct daemon *d, const struct check *c, struct err *err);
+
 struct wire_check {
     Espalier__V1__Finding *finding, **findings;
     Espalier__V1__Plan plan;
-    char *notes[9], time_note[200];
+    char *notes[10], time_note[200], unfit_note[ERR_TEXT_MAX + 40];
     Espalier__V1__PlanPhase phase[ESTIMATE_PHASES_MAX], *phases[ESTIMATE_PHASES_MAX];
 };
 bool wire_check_init(struct wire_check *w, struct check *c); /* false: out of memory */

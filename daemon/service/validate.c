@@ -51,6 +51,14 @@ static void fill_attempts(struct wire_check *w, const struct check *c)
     w->notes[w->plan.n_notes++] = w->time_note;
 }
 
+static void fill_unfit(struct wire_check *w, const struct check *c)
+{
+    if (c->unfit.code == ST_OK)
+        return;
+    snprintf(w->unfit_note, sizeof w->unfit_note, "it would be refused here: %s", c->unfit.text);
+    w->notes[w->plan.n_notes++] = w->unfit_note;
+}
+
 static void fill_plan(struct wire_check *w, struct check *c)
 {
     const struct job_plan *p = &c->plan;
@@ -70,6 +78,7 @@ static void fill_plan(struct wire_check *w, struct check *c)
     w->plan.n_notes = (size_t)p->n_notes;
     fill_phases(w, c);
     fill_attempts(w, c);
+    fill_unfit(w, c);
 }
 
 bool wire_check_init(struct wire_check *w, struct check *c)
@@ -121,6 +130,8 @@ enum status serve_validate(struct daemon *d, struct check *c, struct err *err)
         return err_set(err, c->st, "%s", c->err.text);
     if (c->job)
         TRY(estimate_load(d, c->shape, c->job, &c->estimate, err));
+    if (c->job)
+        check_fits(d, c, &c->unfit);
     if (!loop_answer(d, c->call, send_validate, c, check_free))
         return err_set(err, ST_NOMEM, "the daemon is out of memory");
     return ST_OK;

@@ -51,6 +51,11 @@ class Estimate(Case):
         self.d.restart()
         self.assertEqual(self.plan().estimate_seconds, 207)
 
+    def test_what_could_never_run_here_is_said_before_it_is_submitted(self):
+        notes = list(self.plan(ranks=2048, batch=2048).notes)
+        self.assertTrue(any(n.startswith("it would be refused here: the job needs 2048 cores (2048 ranks x 1 threads)") for n in notes), notes)
+        self.assertFalse(any("refused" in n for n in self.plan().notes))
+
     def test_another_batch_or_number_of_ranks_is_another_job(self):
         self.run_job({"pretrain": 100})
         self.assertEqual(self.plan(batch=32).estimate_seconds, 0)
