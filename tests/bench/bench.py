@@ -8,6 +8,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import conv_rows  # noqa: E402
 import ingest_rows  # noqa: E402
 import job_rows  # noqa: E402
 import machine  # noqa: E402
@@ -21,6 +22,7 @@ BENCHES = (
     ("step_small_f32", step_rows.beside("small"), step_rows.step_small),
     ("step_large_f32", step_rows.beside("large"), step_rows.step_large),
     ("step_tiny_f32", step_rows.beside("tiny"), step_rows.step_tiny),
+    ("conv_1x1", tuple("conv_" + n for n in conv_rows.NAMES[1:]), conv_rows.conv),
     ("search_overhead", ("search_active", "search_pull"), job_rows.search_overhead),
     ("ranks_2x1", ("ranks_2x1_small",), job_rows.ranks_2x1),
     ("rpc_echo", ("rpc_echo_p50", "rpc_echo_p99", "rpc_echo_8", "rpc_echo_8_p50", "rpc_echo_8_p99"), wire_rows.rpc_echo),
