@@ -7,14 +7,14 @@
 
 #include "run/cores.h"
 
-#include <string.h>
+#include <stdio.h>
 
 static const int straight[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
 static struct rank_cores rank_on(const char *host, int from, int to)
 {
     struct rank_cores r = {0};
-    strcpy(r.host, host);
+    snprintf(r.host, sizeof r.host, "%s", host);
     for (int i = from; i < to; i++)
         CPU_SET(i, &r.may);
     return r;

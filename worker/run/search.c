@@ -179,8 +179,10 @@ static enum status hyper_step(struct run *r, struct err *err)
     binding_use_own(model_binding(r->model));
     TRY(run_agree(r, st, err));
     struct params *p = hypernet_params(r->hyper);
+    int64_t summed = trace_begin(r->trace);
     r->comm->sum_float(r->comm, params_grads(p), params_size(p));
     r->comm->sum_double(r->comm, sums, HYPER_SUMS);
+    trace_end(r->trace, TRACE_HYPERNET_SUM, 0, r->state.hyper_steps, summed);
     double norm = grad_norm(r->backend, p);
     if (sums[HYPER_BAD] == 0 && isfinite(norm)) {
         r->state.hyper_loss = sums[HYPER_LOSS];

@@ -23,6 +23,7 @@
     X(TRACE_OPTIMISER, "optimiser")                                                                \
     X(TRACE_SHARE, "share weights")                                                                \
     X(TRACE_HYPERNET, "hypernetwork step")                                                         \
+    X(TRACE_HYPERNET_SUM, "sum hypernetwork")                                                      \
     X(TRACE_PULL, "pull")                                                                          \
     X(TRACE_LOAD, "load batch")
 #define X(id, name) id,
