@@ -19,7 +19,7 @@ struct binding {
     char cores[128];   /* "0-3,8"; of this machine */
     char gpus[128];    /* what CUDA_VISIBLE_DEVICES was set to; "" = none */
     char unbound[160]; /* not pinned: why */
-    char lowered[200]; /* fewer threads than asked for: why; "" = as many */
+    char lowered[320]; /* fewer threads than asked for: why; "" = as many */
 };
 
 /* A folder without a placement, or a rank without a number, is left as it is: ST_OK. Sets CUDA_VISIBLE_DEVICES, and

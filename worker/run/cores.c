@@ -133,11 +133,15 @@ static void bind_or_tell(const struct rank_cores *own, const struct cores_met *m
 static void tell_lowered(struct binding *b, const struct cores_met *m, int cores, int threads,
                          long long wanted)
 {
+    bool bound = cores < sysconf(_SC_NPROCESSORS_ONLN);
     snprintf(b->lowered, sizeof b->lowered,
              "%lld threads a rank were asked for (resources.threads), but %d rank%s %s %d core%s "
-             "here: it is %d thread%s",
+             "here: it is %d thread%s%s",
              wanted, m->alike, m->alike == 1 ? "" : "s", m->alike == 1 ? "has" : "share", cores,
-             cores == 1 ? "" : "s", threads, threads == 1 ? "" : "s");
+             cores == 1 ? "" : "s", threads, threads == 1 ? "" : "s",
+             bound ? "; the machine has more, to which the launcher did not bind it (mpirun: "
+                     "--bind-to none)"
+                   : "");
 }
 
 void cores_settle(struct comm *comm, int64_t *threads, struct binding *b)
