@@ -155,17 +155,13 @@ static void loop_inbox(struct daemon *d)
 #define GATHER_NS INT64_C(2000000)
 
 /* Submits that are being checked join this group: one fsync for all of them. Waits for what is here already, never for
- * what may come, so a lone client loses nothing. */
+ * what may come, so a lone client loses nothing; and once for all of them, since to wake up for each costs more than it. */
 static void loop_gather(struct daemon *d)
 {
-    int64_t until = clock_mono_ns() + GATHER_NS, left;
-    while (store_is_writing(d->store) && d->group_err.code == ST_OK && checker_is_busy(d) &&
-           (left = until - clock_mono_ns()) > 0) {
-        struct pollfd fd = {.fd = inbox_fd(d->inbox), .events = POLLIN};
-        if (ppoll(&fd, 1, &(struct timespec){.tv_nsec = (long)left}, NULL) <= 0)
-            return;
-        loop_inbox(d);
-    }
+    if (!store_is_writing(d->store) || d->group_err.code != ST_OK)
+        return;
+    checker_wait(d, clock_mono_ns() + GATHER_NS);
+    loop_inbox(d);
 }
 
 static void loop_queue(struct daemon *d)

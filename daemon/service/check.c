@@ -5,17 +5,16 @@
 #include "service/ask_cluster.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct checker {
     pthread_t thread;
     pthread_mutex_t lock;
-    pthread_cond_t changed;
+    pthread_cond_t changed, idle;
     struct check *first, **end;
     int waiting;
-    atomic_int pending; /* waiting, being checked, or not yet in the inbox */
+    int pending; /* waiting, being checked, or not yet in the inbox */
     bool stopping, started;
 };
 
@@ -113,11 +112,15 @@ static struct check *next_check(struct checker *k)
 static void *checker_run(void *user)
 {
     struct daemon *d = user;
+    struct checker *k = d->checker;
     struct check *c;
-    while ((c = next_check(d->checker))) {
+    while ((c = next_check(k))) {
         check_one(d, c);
         inbox_post(d->inbox, &c->message);
-        atomic_fetch_sub(&d->checker->pending, 1);
+        pthread_mutex_lock(&k->lock);
+        if (--k->pending == 0)
+            pthread_cond_signal(&k->idle);
+        pthread_mutex_unlock(&k->lock);
     }
     return NULL;
 }
@@ -127,8 +130,13 @@ enum status checker_create(struct daemon *d, struct err *err)
     struct checker *k = calloc(1, sizeof *k);
     if (!k)
         return err_set(err, ST_NOMEM, "out of memory for the checker");
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&k->lock, NULL);
     pthread_cond_init(&k->changed, NULL);
+    pthread_cond_init(&k->idle, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     k->end = &k->first;
     d->checker = k;
     if (pthread_create(&k->thread, NULL, checker_run, d) != 0) {
@@ -165,14 +173,21 @@ void checker_destroy(struct daemon *d)
         return;
     checker_stop(d);
     pthread_cond_destroy(&k->changed);
+    pthread_cond_destroy(&k->idle);
     pthread_mutex_destroy(&k->lock);
     free(k);
     d->checker = NULL;
 }
 
-bool checker_is_busy(const struct daemon *d)
+void checker_wait(struct daemon *d, int64_t until_ns)
 {
-    return atomic_load(&d->checker->pending) > 0;
+    struct checker *k = d->checker;
+    const struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
+    int error = 0;
+    pthread_mutex_lock(&k->lock);
+    while (k->pending > 0 && error == 0)
+        error = pthread_cond_timedwait(&k->idle, &k->lock, &until);
+    pthread_mutex_unlock(&k->lock);
 }
 
 /* ---- arriving ------------------------------------------------------------------------------- */
@@ -187,7 +202,7 @@ static void enqueue(struct daemon *d, struct check *c)
         *k->end = c;
         k->end = &c->next;
         k->waiting++;
-        atomic_fetch_add(&k->pending, 1);
+        k->pending++;
         pthread_cond_signal(&k->changed);
     }
     pthread_mutex_unlock(&k->lock);

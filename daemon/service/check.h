@@ -23,8 +23,9 @@ void checker_stop(
     struct daemon *d); /* joins; what waits is posted unchecked, with ST_UNAVAILABLE */
 void checker_destroy(struct daemon *d); /* after stop */
 
-/* Whether more will be posted soon: files wait or are being checked. */
-bool checker_is_busy(const struct daemon *d);
+/* On the loop's thread: until all files that are here now, or came meanwhile, are in the inbox; not beyond a time of
+ * clock_mono_ns(). */
+void checker_wait(struct daemon *d, int64_t until_ns);
 
 /* On gRPC's thread: take the call. */
 void checker_submit(struct daemon *d, struct rpc_call *call,
