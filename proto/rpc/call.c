@@ -101,11 +101,10 @@ static void call_ended(struct rpc_event *e, bool ok)
     call_release(c);
 }
 
-/* Sends headers if need be, `reply` if there is one, and the status. Under the lock. */
-static void send_end(struct rpc_call *c, grpc_byte_buffer *reply)
+/* Sends headers if need be, `reply` if there is one, and the status. Counted as under way before, so that it needs no lock:
+ * once it has begun, c may be gone. False: it has not. */
+static bool send_end(struct rpc_call *c, grpc_byte_buffer *reply)
 {
-    if (!c->core || c->gone)
-        return;
     grpc_op ops[3] = {{0}}, *op = add_headers(c, ops);
     if (reply)
         *op++ = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = reply};
@@ -113,11 +112,25 @@ static void send_end(struct rpc_call *c, grpc_byte_buffer *reply)
     *op++ = (grpc_op){
         .op = GRPC_OP_SEND_STATUS_FROM_SERVER,
         .data.send_status_from_server = {.status = c->end_code, .status_details = &details}};
-    start_batch(c, ops, (size_t)(op - ops), &c->ended);
+    rpc_publish(&c->ended);
+    bool begun =
+        grpc_call_start_batch(c->core, ops, (size_t)(op - ops), &c->ended, NULL) == GRPC_CALL_OK;
     grpc_slice_unref(details);
+    return begun;
 }
 
-/* The handler lets go: with a status, and a last message if reply is not NULL. */
+/* Without a message; under the lock, which its caller still needs. */
+static void send_status(struct rpc_call *c)
+{
+    if (!c->core || c->gone)
+        return;
+    c->pending++;
+    if (!send_end(c, NULL))
+        c->pending--;
+}
+
+/* The handler lets go: with a status, and a last message if reply is not NULL. The bytes go out without the lock, for
+ * which gRPC's thread would wait: it hears of the end before the batch's start returns. */
 static void call_end(struct rpc_call *c, grpc_status_code code, const char *text,
                      grpc_byte_buffer *reply)
 {
@@ -130,10 +143,15 @@ static void call_end(struct rpc_call *c, grpc_status_code code, const char *text
         protobuf_c_message_free_unpacked(c->request, NULL);
         c->request = NULL;
     }
-    if (c->sending)
-        c->ending = true;
-    else
-        send_end(c, reply);
+    bool now = c->core && !c->gone && !c->sending;
+    c->ending = c->sending;
+    c->pending += now;
+    call_release(
+        c); /* NOLINT(clang-analyzer-unix.Malloc): while something is under way it is kept */
+    if (!now || send_end(c, reply))
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->pending--;
     call_release(c);
 }
 
@@ -215,7 +233,7 @@ static void give_up(struct rpc_call *c, const struct err *err)
 {
     c->end_code = (grpc_status_code)rpc_wire_code(err->code);
     rpc_clean_text(c->end_text, sizeof c->end_text, err->text);
-    send_end(c, NULL);
+    send_status(c);
     c->gone = true;
 }
 
@@ -261,7 +279,7 @@ static void call_sent(struct rpc_event *e, bool ok)
     if (!ok)
         c->gone = true;
     if (c->ending)
-        send_end(c, NULL);
+        send_status(c);
     else if (c->held && c->entry->kind == RPC_BIDI)
         call_receive(c);
     else if (c->held && c->ready && ok)
