@@ -2,6 +2,7 @@
 
 ESPALIER, STUB_SERVER, ESPALIERD name the programs (tests/cli/CMakeLists.txt sets them).
 """
+import atexit
 import json
 import os
 import pty
@@ -30,6 +31,7 @@ class CliTest(unittest.TestCase):
 
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix="espalier-cli-")
+        atexit.register(shutil.rmtree, self.dir, ignore_errors=True)  # whatever fails before its own removal
         self.socket = os.path.join(self.dir, "run", "d.sock")
         os.mkdir(os.path.dirname(self.socket), 0o700)
         self.servers = []

@@ -2,6 +2,7 @@
 
 Usage of the tests:  PYTHON TEST.py ESPALIERD TRIVIAL_WORKER PROTO_DIR PROTOC
 """
+import atexit
 import os
 import shutil
 import signal
@@ -71,6 +72,7 @@ class Client:
 class Daemon:
     def __init__(self, *options, launcher="fake"):
         self.dir = tempfile.mkdtemp(prefix="espalier-d-")  # mode 0700
+        atexit.register(shutil.rmtree, self.dir, ignore_errors=True)  # whatever fails before its own removal
         self.home = os.path.join(self.dir, "home")
         self.address = "unix:" + os.path.join(self.dir, "s")
         self.options = ["--cores", "2", "--memory", "1000000", "--launcher", launcher, "--retry-wait", "0", *options]

@@ -259,17 +259,16 @@ class ReadOnly(Case):
         self.image = os.path.join(self.d.dir, "image")
         with open(self.image, "wb") as f:
             f.truncate(32 << 20)
+        self.addCleanup(self.d.remove)
         if self.run_all(("mkfs.ext4", "-q", self.image), self.mount()):
-            self.d.remove()
             self.skipTest("no right to mount an ext4 image here")
+        self.addCleanup(subprocess.run, ["umount", self.d.home], check=True)
         os.rmdir(os.path.join(self.d.home, "lost+found"))
         self.d.start()
 
     def tearDown(self):
         if self.d.process.poll() is None:
             self.assertEqual(self.d.end(), 0, self.d.said())
-        subprocess.run(["umount", self.d.home], check=True)
-        self.d.remove()
 
     def mount(self):
         return "mount", "-o", "loop,errors=remount-ro", self.image, self.d.home
@@ -286,7 +285,7 @@ class ReadOnly(Case):
         self.refused("UNAVAILABLE", "cannot be written (%s)" % why, self.d.submit, "steps=1")
         self.refused("UNAVAILABLE", "cannot be written", self.c.call, "Cancel", id=waiting)
         self.assertEqual(self.d.state(job), "RUNNING")
-        time.sleep(2)  # it ends meanwhile, and that cannot be written down
+        time.sleep(max(0, self.over - time.monotonic()))  # and that it ended cannot be written down
         self.assertEqual(self.d.state(waiting), "QUEUED")
         self.assertEqual(self.c.call("Ping").cores, 2)
 
@@ -295,8 +294,9 @@ class ReadOnly(Case):
             self.d.wait(one, "COMPLETED")
 
     def two_jobs(self):
-        job = self.d.submit("steps=30 step_ms=50")
+        job = self.d.submit("steps=80 step_ms=50")
         self.d.wait(job, "RUNNING")
+        self.over = time.monotonic() + 5
         return job, self.d.submit("steps=1", ranks=2)
 
     def test_files_that_turn_immutable(self):

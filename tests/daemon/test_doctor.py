@@ -1,4 +1,5 @@
 """Every fault that `espalierd doctor` and `espalier doctor` know is provoked here and must be named with its remedy."""
+import atexit
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ def probe(**fields):
 class Bed(unittest.TestCase):
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix="espalier-doc-")
+        atexit.register(shutil.rmtree, self.dir, ignore_errors=True)  # whatever fails before its own removal
         self.bin = self.path("bin")
         os.mkdir(self.bin)
         self.env = {k: v for k, v in os.environ.items()

@@ -1,4 +1,5 @@
 """A tiny job and the ways to run, kill and compare it. Used by test_resume.py, test_ranks.py, test_guards.py."""
+import atexit
 import hashlib
 import json
 import os
@@ -43,6 +44,7 @@ class Case:
 
     def __init__(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="espalier-run-"))
+        atexit.register(shutil.rmtree, self.dir, ignore_errors=True)  # whatever fails before its own removal
         self.data = self.dir / "data"
         subprocess.run([WORKER, "data", "make", "shaperef", "--out", self.data, "--seed", "5", "--size", "32",
                         "--objects", "2-3", "--train", "60", "--val", "0", "--test", "12", "--expressions", "2"],
