@@ -75,6 +75,17 @@ def run(folder, ranks=2, expect=0, prefix=()):
     return out
 
 
+def run_apart(folders, envs, expect=0, timeout=300):
+    """Rank i of one job in folders[i], behind the command line envs[i]: what happens where ranks do not see the same."""
+    command = [MPIRUN, "--oversubscribe", "--bind-to", "none"]
+    for folder, env in zip(folders, envs):
+        command += [*(":" if len(command) > 4 else ""), "-n", "1", *env, WORKER, "run", "--job-dir", str(folder)]
+    p = subprocess.run(command, env=ENV, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                       timeout=timeout)
+    assert p.returncode == expect, f"exit {p.returncode}, expected {expect}:\n{p.stdout[-4000:]}"
+    return p.stdout
+
+
 def alive(pid):
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"

@@ -130,6 +130,21 @@ static void bind_or_tell(const struct rank_cores *own, const struct cores_met *m
         snprintf(b->unbound, sizeof b->unbound, "%.150s", err.text);
 }
 
+/* Ranks of differing threads would round their sums differently, and come to decide differently. */
+static int fewest_threads(struct comm *comm, int own, int *ret_rank)
+{
+    int fewest = own;
+    for (int i = 0; i < comm->size; i++) {
+        int other = own;
+        comm->broadcast(comm, &other, sizeof other, i);
+        if (other < fewest) {
+            fewest = other;
+            *ret_rank = i;
+        }
+    }
+    return fewest;
+}
+
 static void tell_lowered(struct binding *b, const struct cores_met *m, int cores, int threads,
                          long long wanted)
 {
@@ -160,8 +175,13 @@ void cores_settle(struct comm *comm, int64_t *threads, struct binding *b)
     cores_share(&own, &met, order, cpus, (int)*threads, &share);
     if (!b->placed)
         bind_or_tell(&own, &met, &share, b);
-    if (share.threads < *threads) {
-        tell_lowered(b, &met, CPU_COUNT(&own.may), share.threads, *threads);
-        *threads = share.threads;
-    }
+    int rank = -1, fewest = fewest_threads(comm, share.threads, &rank);
+    if (rank >= 0)
+        snprintf(b->lowered, sizeof b->lowered,
+                 "rank %d has cores for no more than %d thread%s: this rank runs as many instead "
+                 "of %d, since all must be alike",
+                 rank, fewest, fewest == 1 ? "" : "s", share.threads);
+    else if (fewest < *threads)
+        tell_lowered(b, &met, CPU_COUNT(&own.may), fewest, *threads);
+    *threads = fewest;
 }

@@ -2,7 +2,7 @@
  *
  * A rank that its launcher has bound alone (mpirun's own binding, a Slurm that binds, taskset) keeps what it has. Ranks that were left on
  * the same cores take an even part each, in the order of packages and cores, so that siblings of one core go to one
- * rank. Ranks x threads never exceed the cores: a rank with fewer cores than threads runs with fewer threads and says so.
+ * rank. Ranks x threads never exceed the cores: where a rank has fewer cores than threads, all run with fewer threads and say so.
  */
 #ifndef RUN_CORES_H
 #define RUN_CORES_H
@@ -37,7 +37,7 @@ void cores_share(const struct rank_cores *own, const struct cores_met *m, const 
 
 /* Collective, after rank_bind() and the start of MPI, before the engine has threads. Binds all threads of the process unless
  * the coordinator placed the rank or Slurm owns cores that it does not bind to. *threads: wanted; lowered where cores are
- * missing. b then tells the whole story. */
+ * missing, on all ranks alike. b then tells the whole story. */
 void cores_settle(struct comm *comm, int64_t *threads, struct binding *b);
 
 #endif

@@ -150,6 +150,23 @@ static enum status open_engine(struct run *r, struct err *err)
     return check_data(r, err);
 }
 
+/* A kernel set differs from another in the last bits: ranks of two would drift apart and come to decide differently. */
+static enum status check_kernels(struct run *r, struct err *err)
+{
+    const char *own = backend_describe(r->backend);
+    char first[192] = "";
+    snprintf(first, sizeof first, "%s", own);
+    r->comm->broadcast(r->comm, first, sizeof first, 0);
+    if (strcmp(first, own) == 0)
+        return ST_OK;
+    return err_set(
+        err, ST_UNSUPPORTED,
+        "its kernels are %.120s, those of rank 0 are %.120s: they round differently, and the ranks "
+        "would drift "
+        "apart; give the job nodes with one kind of processor (under Slurm: slurm.constraint)",
+        own, first);
+}
+
 enum status run_create(struct run **ret_run, struct job_folder *folder, struct comm *comm,
                        struct err *err)
 {
@@ -169,6 +186,8 @@ enum status run_create(struct run **ret_run, struct job_folder *folder, struct c
     if (st == ST_OK)
         st = open_engine(r, err);
     st = run_agree(r, st, err);
+    if (st == ST_OK)
+        st = run_agree(r, check_kernels(r, err), err);
     if (st == ST_OK)
         st = timeline_open(r, err);
     *ret_run = r; /* also on failure: the caller reports through it, then destroys it */

@@ -68,10 +68,12 @@ static void note_version(struct run *r)
     json_object_array_add(list, o);
 }
 
-/* Takes the newest read-out; a version is what differs from the last. */
-static enum status read_out(struct run *r, struct structure *next, struct err *err)
+/* Takes the newest read-out, rank 0's; a version is what differs from the last. `st`: whether `next` could be made. */
+static enum status read_out(struct run *r, enum status st, struct structure *next, struct err *err)
 {
-    enum status st = ST_OK;
+    TRY(run_agree(r, st, err));
+    r->comm->broadcast(r->comm, next->m, (size_t)r->frame->ngroups, 0);
+    r->comm->broadcast(r->comm, next->s, (size_t)r->frame->ngroups, 0);
     if (!structure_equal(next, r->structure) || r->state.version == 0) {
         structure_copy(r->structure, next);
         st = report_structure_version(r, err);
@@ -104,14 +106,15 @@ static enum status scores_init(struct scores *s, struct run *r, struct err *err)
 static enum status soft_read_out(struct run *r, struct err *err)
 {
     struct scores scores;
-    struct structure *next;
-    TRY(structure_create(&next, r->frame, err));
-    enum status st = scores_init(&scores, r, err);
+    struct structure *next = NULL;
+    enum status st = structure_create(&next, r->frame, err);
+    if (st == ST_OK)
+        st = scores_init(&scores, r, err);
     if (st == ST_OK) {
         hypernet_read(r->frame, scores.m, scores.own, next);
-        st = read_out(r, next, err);
         scores_fini(&scores);
     }
+    st = read_out(r, st, next, err);
     structure_destroy(next);
     return st;
 }
@@ -124,8 +127,8 @@ static void freeze_weights(struct run *r, bool frozen)
         params_freeze(model_params(r->model), (enum param_group)g, frozen);
 }
 
-/* Of a hypernetwork step, over all ranks. */
-enum { HYPER_BAD, HYPER_LOSS, HYPER_SUMS };
+/* Of a hypernetwork step, over all ranks; the last two are rank 0's. */
+enum { HYPER_BAD, HYPER_LOSS, HYPER_NORM, HYPER_SAMPLED, HYPER_SUMS };
 
 static enum status hyper_micro(struct run *r, const struct batch *batch, double share, double *sums,
                                struct err *err)
@@ -181,9 +184,14 @@ static enum status hyper_step(struct run *r, struct err *err)
     struct params *p = hypernet_params(r->hyper);
     int64_t summed = trace_begin(r->trace);
     r->comm->sum_float(r->comm, params_grads(p), params_size(p));
+    if (run_root(r)) {
+        sums[HYPER_NORM] = grad_norm(r->backend, p);
+        sums[HYPER_SAMPLED] = r->state.sampled;
+    }
     r->comm->sum_double(r->comm, sums, HYPER_SUMS);
     trace_end(r->trace, TRACE_HYPERNET_SUM, 0, r->state.hyper_steps, summed);
-    double norm = grad_norm(r->backend, p);
+    double norm = sums[HYPER_NORM];
+    r->state.sampled = sums[HYPER_SAMPLED];
     if (sums[HYPER_BAD] == 0 && isfinite(norm)) {
         r->state.hyper_loss = sums[HYPER_LOSS];
         struct adamw_config cfg = adamw_defaults;
@@ -246,14 +254,15 @@ static void note_freeze(struct run *r, const char *how)
 /* A search that has just begun and has a structure to start on is frozen before its first step. */
 static enum status start_frozen(struct run *r, struct err *err)
 {
-    struct structure *given;
+    struct structure *given = NULL;
     bool any = false;
     if (r->state.step > 0 || r->state.version > 0 || r->state.frozen_at >= 0)
         return ST_OK;
-    TRY(structure_create(&given, r->frame, err));
-    enum status st = run_start_structure(r, given, &any, err);
+    enum status st = run_agree(r, structure_create(&given, r->frame, err), err);
+    if (st == ST_OK)
+        st = run_start_structure(r, given, &any, err);
     if (st == ST_OK && any)
-        st = read_out(r, given, err);
+        st = read_out(r, st, given, err);
     structure_destroy(given);
     if (st == ST_OK && any)
         note_freeze(r, "as given");
@@ -263,18 +272,17 @@ static enum status start_frozen(struct run *r, struct err *err)
 static enum status freeze(struct run *r, struct err *err)
 {
     struct scores scores;
-    struct structure *next;
+    struct structure *next = NULL;
     double threshold;
     int64_t target = (int64_t)(r->job->method_target * (double)r->frame->total);
-    TRY(structure_create(&next, r->frame, err));
-    enum status st = scores_init(&scores, r, err);
+    enum status st = structure_create(&next, r->frame, err);
+    if (st == ST_OK)
+        st = scores_init(&scores, r, err);
     if (st == ST_OK) {
         st = structure_bisect(next, scores.m, scores.own, target, &threshold, err);
         scores_fini(&scores);
     }
-    st = run_agree(r, st, err);
-    if (st == ST_OK)
-        st = read_out(r, next, err);
+    st = read_out(r, st, next, err);
     structure_destroy(next);
     if (st != ST_OK)
         return st;
@@ -309,7 +317,7 @@ static enum status pull_gradient(struct run *r, const struct phase_plan *plan, s
                    r->job->method_align_source == ALIGN_BOTH);
     if (loss)
         ctx_backward(r->cx, loss);
-    return ctx_finish(r->cx, err);
+    return run_agree(r, ctx_finish(r->cx, err), err);
 }
 
 static void bind_weights(struct run *r)

@@ -51,6 +51,7 @@ enum status run_start_structure(struct run *r, struct structure *to, bool *ret_a
     *ret_any = path != NULL;
     enum status st = path ? read_structure(r, path, to, sha, err) : ST_OK;
     st = run_agree(r, st, err);
+    r->comm->broadcast(r->comm, ret_any, sizeof *ret_any, 0);
     if (st == ST_OK && path)
         run_note(r, REPORT_INFO, "the search starts frozen on the structure %s (SHA-256 %.12s...)",
                  path_base(path), sha);

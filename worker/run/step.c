@@ -19,6 +19,7 @@ enum {
     SUM_COSINE,
     SUM_BAD,
     SUM_STOP,
+    SUM_NORM, /* rank 0's, of the summed gradient: one number decides everywhere */
     SUMS
 };
 
@@ -129,6 +130,8 @@ static enum status gradient(struct run *r, struct loader *loader, loss_f loss, d
     reduce_start_rest(r->reduce);
     pulse_mark(r->pulse, PULSE_SUM, r->state.total_step);
     reduce_finish(r->reduce);
+    if (run_root(r))
+        sums[SUM_NORM] = grad_norm(r->backend, model_params(r->model));
     int64_t begin = trace_begin(r->trace);
     st = run_agree(r, st, err);
     if (st == ST_OK)
@@ -143,7 +146,7 @@ enum status weight_step(struct run *r, struct loader *loader, const struct phase
     double sums[SUMS] = {[SUM_STOP] = run_stop_wanted(r)};
     pulse_mark(r->pulse, PULSE_COMPUTE, r->state.total_step);
     TRY(gradient(r, loader, hooks->loss, sums, err));
-    double norm = grad_norm(r->backend, model_params(r->model));
+    double norm = sums[SUM_NORM];
     ret->losses = (struct model_losses){.total = sums[SUM_TOTAL],
                                         .ce = sums[SUM_CE],
                                         .bbox = sums[SUM_BBOX],

@@ -1,0 +1,44 @@
+"""Ranks that do not see the same: cores, kernels, numbers or files. They stay in step, or are refused with a sentence."""
+import os
+import platform
+
+from job import Case, run_apart
+
+SEARCH = [(f"phases.{s}.steps", 0) for s in ("warmup", "pretrain", "task", "control")] + [("phases.finetune.steps", 4)]
+ONE_STEP = [(f"phases.{s}.steps", 0) for s in ("warmup", "pretrain", "control", "search", "finetune")] + [("phases.task.steps", 1)]
+CPUS = sorted(os.sched_getaffinity(0))
+
+case = Case()
+
+
+def pair(name, overrides, second=()):
+    """The folder of rank 0, and that of rank 1 with its own overrides."""
+    return [case.job(f"{name}-0", 2, overrides), case.job(f"{name}-1", 2, overrides + list(second))]
+
+
+try:
+    # Ranks whose numbers differ (here by far: other weights, other draws) take rank 0's decisions: one structure, one layout.
+    folders = pair("numbers", SEARCH, [("train.seed", 4)])
+    run_apart(folders, [[], []], timeout=120)
+    assert (folders[0] / "result.json").exists()
+
+    # One rank is left with one core: no rank runs two threads.
+    if len(CPUS) > 1:
+        masks = [["taskset", "-c", f"{CPUS[0]},{CPUS[1]}"], ["taskset", "-c", str(CPUS[1])]]
+        log = run_apart(pair("cores", ONE_STEP + [("resources.threads", 2)]), masks)
+        assert "rank 1 has cores for no more than 1 thread: this rank runs as many instead of 2" in log, log
+        assert log.count(": 1 thread, ") == 2, log
+    else:
+        print("skipped: differing masks need two cores")
+
+    # Kernels that round differently.
+    if platform.machine() == "x86_64":
+        kernels = [["env", "OPENBLAS_CORETYPE=Nehalem"], ["env", "OPENBLAS_CORETYPE=Haswell"]]
+        log = run_apart(pair("kernels", ONE_STEP), kernels, expect=15)
+        assert "rank 1: its kernels are cpu OpenBLAS" in log and "slurm.constraint" in log, log
+        assert "Haswell" in log and "Nehalem" in log, log
+    else:
+        print("skipped: the names of BLAS's kernels are of x86")
+finally:
+    case.close()
+print("ranks that differ stay in step or are refused")
