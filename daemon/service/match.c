@@ -230,8 +230,11 @@ static enum status compile_star(struct compiler *c, const char *p, const char *e
 static enum status compile_repeat(struct compiler *c, const char *p, const char *end,
                                   const struct repeat *r)
 {
-    for (int i = 0; i < r->low; i++)
+    /* What is empty once stays so: bounds around bounds would compile it 255 to the power of their depth times. */
+    for (int i = 0, before = -1; i < r->low && before != c->m->n; i++) {
+        before = c->m->n;
         TRY(compile_atom(c, p, end));
+    }
     for (int i = r->low; i < r->high; i++)
         TRY(compile_optional(c, p, end));
     return r->high < 0 ? compile_star(c, p, end) : ST_OK;

@@ -188,6 +188,16 @@ static void a_hostile_expression_costs_no_more_than_its_length(void **state)
     assert_true(clock_mono_ns() - begun < INT64_C(2000000000));
 }
 
+/* Compiled as often as it is written it would take 255^4 groups, and not one instruction to stop at. */
+static void a_repeated_nothing_is_compiled_once(void **state)
+{
+    (void)state;
+    struct match m;
+    assert_int_equal(match_compile(&m, "^((((()){255}){255}){255}){255}$", NULL), ST_OK);
+    assert_true(match_text(&m, "", 0));
+    assert_false(match_text(&m, "a", 1));
+}
+
 static void write_lines(int fd, int from, int to)
 {
     char line[129];
@@ -238,6 +248,7 @@ int main(void)
         cmocka_unit_test(heads_are_read),
         cmocka_unit_test(lines_without_a_head_follow_the_last_one),
         cmocka_unit_test(expressions_match),
+        cmocka_unit_test(a_repeated_nothing_is_compiled_once),
         cmocka_unit_test(bad_expressions_are_refused),
         cmocka_unit_test(any_bytes_are_no_crash),
         cmocka_unit_test(a_hostile_expression_costs_no_more_than_its_length),
