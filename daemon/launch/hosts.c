@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <netdb.h>
@@ -99,13 +100,17 @@ bool host_is_here(const char *host)
 
 /* ---- what is left here ------------------------------------------------------------------------ */
 
-static bool carries(pid_t pid, const char *setting)
+enum found { FOUND_NOT, FOUND_PERHAPS, FOUND };
+
+/* FOUND_PERHAPS: for want of memory or descriptors it could not be looked at. */
+static enum found carries(pid_t pid, const char *setting)
 {
     char path[64], *text = malloc(ENVIRON_MAX);
     struct stat sb;
     bool found = false;
     snprintf(path, sizeof path, "/proc/%ld/environ", (long)pid);
     int fd = text ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    bool blind = !text || (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM));
     if (fd >= 0 && fstat(fd, &sb) == 0 && sb.st_uid == geteuid()) {
         ssize_t n = 0, got;
         while (n < (ssize_t)ENVIRON_MAX - 1 &&
@@ -118,25 +123,27 @@ static bool carries(pid_t pid, const char *setting)
     if (fd >= 0)
         close(fd);
     free(text);
-    return found;
+    return found ? FOUND : blind ? FOUND_PERHAPS : FOUND_NOT;
 }
 
-/* How many were found. This process and its parent, which the shell of an agent may have given the variable, are
+/* Whether there may be more. This process and its parent, which the shell of an agent may have given the variable, are
  * no ranks. */
-static int kill_carriers(const char *setting)
+static bool kill_carriers(const char *setting)
 {
     DIR *proc = opendir("/proc");
-    int n = 0;
+    bool left = !proc;
     for (struct dirent *d; proc && (d = readdir(proc));) {
         pid_t pid = (pid_t)strtol(d->d_name, NULL, 10);
-        if (pid > 1 && pid != getpid() && pid != getppid() && carries(pid, setting)) {
+        if (pid <= 1 || pid == getpid() || pid == getppid())
+            continue;
+        enum found found = carries(pid, setting);
+        if (found == FOUND)
             kill(pid, SIGKILL);
-            n++;
-        }
+        left |= found != FOUND_NOT;
     }
     if (proc)
         closedir(proc);
-    return n;
+    return left;
 }
 
 bool reap_here(const char *attempt_dir)
@@ -144,7 +151,7 @@ bool reap_here(const char *attempt_dir)
     char setting[1200];
     int64_t deadline = clock_mono_ns() + REAP_MS * (int64_t)1000000;
     snprintf(setting, sizeof setting, HOSTS_ATTEMPT_VARIABLE "=%s", attempt_dir);
-    while (kill_carriers(setting) > 0) {
+    while (kill_carriers(setting)) {
         if (clock_mono_ns() > deadline)
             return false;
         usleep(50000);

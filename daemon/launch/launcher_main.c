@@ -9,7 +9,7 @@
  * in the step's session, where Slurm looks for processes.
  *
  * Exit codes: 0 the record is written, or the attempt is in other hands; 2 usage; 11 it could not
- * start.
+ * start; 75 nor could it now, but another launcher may later (a full disk or process table).
  */
 #include "base/clock.h"
 #include "base/file.h"
@@ -155,7 +155,7 @@ static void clear_nodes(char **argv, const char *dir)
 static void clear_session(void)
 {
     pid_t self = getpid();
-    for (int ms = 0; !in_slurm && proc_session_count(self, self) > 0; ms += CLEAR_LOOK_MS) {
+    for (int ms = 0; !in_slurm && proc_session_count(self, self) != 0; ms += CLEAR_LOOK_MS) {
         if (ms >= CLEAR_GRACE_MS)
             proc_session_kill(self, self, SIGKILL);
         usleep(CLEAR_LOOK_MS * 1000);
@@ -176,6 +176,10 @@ static enum status run_attempt(const char *dir, char **argv, char **env, struct 
     int why = 0;
     struct err start_err;
     if (start_child(argv, env, &me.child, &why, &start_err) != ST_OK) {
+        if (status_is_passing(start_err.code) && !in_slurm && record_remove_launcher(dir)) {
+            shm_remove(&me);
+            return err_set(err, start_err.code, "%s", start_err.text);
+        }
         snprintf(record.refused, sizeof record.refused, "%.250s", start_err.text);
     } else {
         me.child_start_time = proc_start_time(me.child);
@@ -269,8 +273,12 @@ int main(int argc, char **argv)
     if (!in_slurm)
         setsid();
     struct err err;
-    if (run(argv[argc - 1], &err) == ST_OK)
+    enum status st = run(argv[argc - 1], &err);
+    if (st == ST_OK)
         return 0;
     log_error("%s", err.text);
-    return status_exit_code(ST_IO);
+    if (in_slurm || !status_is_passing(st))
+        return status_exit_code(ST_IO);
+    sleep(1); /* under the lock, so that the next one is not started at once */
+    return LAUNCHER_TRY_AGAIN;
 }

@@ -278,12 +278,14 @@ static bool exit_evidence(const struct launch_spec *spec, struct evidence *ret_e
     return true;
 }
 
-/* No launcher record yet. A launcher of ours that ended with an error before it wrote one cannot
- * start. */
+/* No launcher record yet. A launcher of ours that ended with an error before it wrote one cannot start, except when it
+ * said that another one may. */
 static void early_evidence(const struct launch_spec *spec, const struct watched *w,
                            struct evidence *ret_ev)
 {
-    bool failed = w && w->reaped && (!WIFEXITED(w->status) || WEXITSTATUS(w->status) != 0);
+    bool failed = w && w->reaped &&
+                  (!WIFEXITED(w->status) ||
+                   (WEXITSTATUS(w->status) != 0 && WEXITSTATUS(w->status) != LAUNCHER_TRY_AGAIN));
     if (failed) {
         *ret_ev = (struct evidence){.kind = EVIDENCE_REFUSED};
         snprintf(ret_ev->text, sizeof ret_ev->text,
@@ -294,22 +296,31 @@ static void early_evidence(const struct launch_spec *spec, const struct watched 
     *ret_ev = (struct evidence){.kind = coming ? EVIDENCE_STARTING : EVIDENCE_ABSENT};
 }
 
-static enum evidence_kind launcher_evidence(const struct launcher_record *r)
+static enum evidence_kind process_evidence(const struct launcher_record *r)
 {
     char boot[BOOT_ID_MAX];
     if (proc_boot_id(boot, NULL) != ST_OK)
         return EVIDENCE_UNKNOWN;
     if (strcmp(boot, r->boot_id) != 0)
         return EVIDENCE_HOST_RESTARTED;
-    uint64_t leader = proc_start_time(r->pid);
-    if (leader == r->start_time)
-        return EVIDENCE_ALIVE;
-    /* The number was given to another process: only possible once nothing of the session was left.
-     */
-    if (leader != 0)
-        return EVIDENCE_VANISHED;
+    uint64_t leader = 0;
+    enum status st = proc_look(r->pid, &leader);
+    if (st ==
+        ST_OK) /* another start time: the number was given away, so nothing of the session is left */
+        return leader == r->start_time ? EVIDENCE_ALIVE : EVIDENCE_VANISHED;
+    if (st != ST_NOT_FOUND)
+        return EVIDENCE_UNKNOWN;
     /* Ranks of a launcher that was killed: still the attempt, still its only one. */
-    return proc_session_count(r->pid, r->pid) > 0 ? EVIDENCE_ALIVE : EVIDENCE_VANISHED;
+    int left = proc_session_count(r->pid, r->pid);
+    return left < 0 ? EVIDENCE_UNKNOWN : left > 0 ? EVIDENCE_ALIVE : EVIDENCE_VANISHED;
+}
+
+static void launcher_evidence(const struct launcher_record *r, struct evidence *ret_ev)
+{
+    ret_ev->kind = process_evidence(r);
+    if (ret_ev->kind == EVIDENCE_UNKNOWN)
+        snprintf(ret_ev->text, sizeof ret_ev->text,
+                 "the processes of this host cannot be looked at (/proc): too many open files?");
 }
 
 /* mpirun and its launcher are gone here. What they started elsewhere ends by itself, but that must be known before
@@ -347,7 +358,7 @@ static void mpirun_poll(struct launch *l, const struct launch_spec *spec, struct
     if (st == ST_NOT_FOUND)
         early_evidence(spec, w, ret_ev);
     else if (st == ST_OK)
-        ret_ev->kind = launcher_evidence(&record);
+        launcher_evidence(&record, ret_ev);
     else
         snprintf(ret_ev->text, sizeof ret_ev->text, "%.250s", err.text);
     if (ret_ev->kind == EVIDENCE_ALIVE && !w)
@@ -381,8 +392,9 @@ static void mpirun_stop(struct launch *l, const struct launch_spec *spec, enum s
         kill(r.child, SIGTERM);
     /* Every rank is a process group of its own; what they share is the launcher's session. Its id
      * stays taken while a member lives; a leader of another start time means that none does. */
-    uint64_t leader = proc_start_time(r.pid);
-    if (rung == STOP_KILL && (leader == 0 || leader == r.start_time))
+    uint64_t leader = r.start_time;
+    enum status found = proc_look(r.pid, &leader);
+    if (rung == STOP_KILL && (found == ST_OK || found == ST_NOT_FOUND) && leader == r.start_time)
         proc_session_kill(r.pid, r.pid, SIGKILL);
 }
 

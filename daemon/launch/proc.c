@@ -5,10 +5,13 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum status proc_boot_id(char ret_id[BOOT_ID_MAX], struct err *err)
 {
@@ -42,24 +45,50 @@ static bool parse_stat(char *fields, struct proc_stat *ret_stat)
     return n > 22;
 }
 
+/* What another account hides from us is no process of ours. */
+static bool is_gone(int error)
+{
+    return error == ENOENT || error == ESRCH || error == EACCES || error == EPERM;
+}
+
+/* ST_NOT_FOUND, or ST_IO where it cannot be told. */
+static enum status read_text(pid_t pid, char *out, size_t size)
+{
+    snprintf(out, size, "/proc/%ld/stat", (long)pid);
+    int fd = open(out, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return is_gone(errno) ? ST_NOT_FOUND : ST_IO;
+    ssize_t n = read(fd, out, size - 1);
+    enum status st = n > 0 ? ST_OK : n < 0 && is_gone(errno) ? ST_NOT_FOUND : ST_IO;
+    close(fd);
+    out[n > 0 ? n : 0] = '\0';
+    return st;
+}
+
 /* The command's name, field 2, may hold spaces and parentheses: fields are counted from its last
  * ')'. */
-static bool read_stat(pid_t pid, struct proc_stat *ret_stat)
+static enum status read_stat(pid_t pid, struct proc_stat *ret_stat)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
-    struct buf b;
-    buf_init(&b, 4096);
-    char *at = file_read(&b, path, NULL) == ST_OK ? strrchr(b.data, ')') : NULL;
-    bool ok = at && at[1] == ' ' && parse_stat(at + 2, ret_stat);
-    buf_fini(&b);
-    return ok && ret_stat->state != 'Z' && ret_stat->state != 'X';
+    char text[2048];
+    TRY(read_text(pid, text, sizeof text));
+    char *at = strrchr(text, ')');
+    if (!at || at[1] != ' ' || !parse_stat(at + 2, ret_stat))
+        return ST_IO;
+    return ret_stat->state == 'Z' || ret_stat->state == 'X' ? ST_NOT_FOUND : ST_OK;
+}
+
+enum status proc_look(pid_t pid, uint64_t *ret_start_time)
+{
+    struct proc_stat stat;
+    TRY(pid > 0 ? read_stat(pid, &stat) : ST_NOT_FOUND);
+    *ret_start_time = stat.start_time;
+    return ST_OK;
 }
 
 uint64_t proc_start_time(pid_t pid)
 {
-    struct proc_stat stat;
-    return pid > 0 && read_stat(pid, &stat) ? stat.start_time : 0;
+    uint64_t start_time;
+    return proc_look(pid, &start_time) == ST_OK ? start_time : 0;
 }
 
 bool proc_is_alive(pid_t pid, uint64_t start_time)
@@ -72,19 +101,21 @@ static int session_each(pid_t session, pid_t except, int signal)
 {
     DIR *dir = opendir("/proc");
     if (!dir)
-        return 0;
+        return -1;
     int n = 0;
+    bool all = true;
     for (struct dirent *d; (d = readdir(dir));) {
         if (!isdigit((unsigned char)d->d_name[0]))
             continue;
         pid_t pid = (pid_t)strtol(d->d_name, NULL, 10);
         struct proc_stat stat;
-        if (pid == except || !read_stat(pid, &stat) || stat.session != session)
-            continue;
-        n += kill(pid, signal) == 0;
+        enum status st = pid == except ? ST_NOT_FOUND : read_stat(pid, &stat);
+        all = all && (st == ST_OK || st == ST_NOT_FOUND);
+        if (st == ST_OK && stat.session == session)
+            n += kill(pid, signal) == 0;
     }
     closedir(dir);
-    return n;
+    return all ? n : -1;
 }
 
 int proc_session_count(pid_t session, pid_t except)

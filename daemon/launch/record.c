@@ -139,6 +139,12 @@ enum status record_read_launcher(const char *attempt_dir, struct launcher_record
     return ST_OK;
 }
 
+bool record_remove_launcher(const char *attempt_dir)
+{
+    char path[RECORD_PATH_MAX];
+    return unlink(path_in(path, attempt_dir, "launcher.json")) == 0;
+}
+
 enum status record_write_exit(const char *attempt_dir, const struct exit_record *r, struct err *err)
 {
     struct json_object *obj = json_object_new_object();

@@ -35,6 +35,12 @@ enum status record_write_launcher(const char *attempt_dir, const struct launcher
 enum status record_read_launcher(const char *attempt_dir, struct launcher_record *ret_r,
                                  struct err *err);
 
+/* Takes back what record_write_launcher() wrote: nothing was started. False: it is still there. */
+bool record_remove_launcher(const char *attempt_dir);
+
+/* Exit code of a launcher process that ran nothing for want of something that comes back: another one may be started. */
+#define LAUNCHER_TRY_AGAIN 75
+
 /* What a launcher in a Slurm job was told before the end. */
 #define ASKED_STOP "stop" /* SIGUSR1: the daemon */
 #define ASKED_TIME "time" /* SIGUSR2: Slurm, some time before the job's time is over */

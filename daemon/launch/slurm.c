@@ -38,20 +38,20 @@ const char *slurm_said(const struct command *c)
     return c->err.len ? buf_str(&c->err) : buf_str(&c->out);
 }
 
-bool slurm_run(struct launch_slurm *s, struct tracked *t, enum slurm_task task,
-               const char *const *argv)
+enum status slurm_run(struct launch_slurm *s, struct tracked *t, enum slurm_task task,
+                      const char *const *argv)
 {
     struct err err;
     t->task = task;
     if (s->commands >= SLURM_COMMANDS_MAX)
-        return false;
-    if (command_start(&t->command, s->epoll, argv, s->environment,
-                      s->now_ms + s->options.command_ms, 64u << 10, &err) != ST_OK) {
+        return ST_UNAVAILABLE;
+    enum status st = command_start(&t->command, s->epoll, argv, s->environment,
+                                   s->now_ms + s->options.command_ms, 64u << 10, &err);
+    if (st == ST_OK)
+        s->commands++;
+    else
         snprintf(t->trouble, sizeof t->trouble, "%.190s", err.text);
-        return false;
-    }
-    s->commands++;
-    return true;
+    return st;
 }
 
 void slurm_put_off(struct launch_slurm *s, struct tracked *t, const char *text)
@@ -84,7 +84,7 @@ static void cancel_step(struct launch_slurm *s, struct tracked *t)
     const char *job[] = {path, id, NULL}, *signal[] = {path, "--batch", "--signal=USR1", id, NULL};
     bool polite = t->cancel == CANCEL_SIGNAL && !is_waiting(t);
     t->cancelling = polite ? CANCEL_SIGNAL : CANCEL_JOB;
-    if (!slurm_run(s, t, TASK_SCANCEL, polite ? signal : job) && t->trouble[0])
+    if (slurm_run(s, t, TASK_SCANCEL, polite ? signal : job) != ST_OK && t->trouble[0])
         slurm_put_off(s, t, t->trouble);
 }
 
@@ -115,7 +115,7 @@ static void leftover_step(struct launch_slurm *s, struct tracked *t)
         return;
     snprintf(id, sizeof id, "%lld", (long long)t->leftover);
     const char *argv[] = {slurm_program(s, "scancel", path), id, NULL};
-    if (slurm_run(s, t, TASK_LEFTOVER, argv))
+    if (slurm_run(s, t, TASK_LEFTOVER, argv) == ST_OK)
         t->leftover = 0;
 }
 

@@ -155,9 +155,10 @@ int64_t slurm_id_before(const struct tracked *t);
 
 /* ---- slurm.c --------------------------------------------------------------------------------- */
 
-/* Runs a command for an attempt. False: there is no room, or it cannot be run (t->trouble says so). */
-bool slurm_run(struct launch_slurm *s, struct tracked *t, enum slurm_task task,
-               const char *const *argv);
+/* Runs a command for an attempt. ST_UNAVAILABLE: there is no room; anything else: it cannot be run, t->trouble says
+ * why. */
+enum status slurm_run(struct launch_slurm *s, struct tracked *t, enum slurm_task task,
+                      const char *const *argv);
 /* Puts off what failed, longer each time. */
 void slurm_put_off(struct launch_slurm *s, struct tracked *t, const char *text);
 /* Path of one of Slurm's commands. */

@@ -45,7 +45,7 @@ void slurm_lost_step(struct launch_slurm *s, struct tracked *t)
     const char *argv[] = {slurm_program(s, "sinfo", sinfo), "--noheader",  "--Node", nodes,
                           "--states=down,drain,fail",       "--format=%N", NULL};
     t->trouble[0] = '\0';
-    if (!slurm_run(s, t, TASK_LOST, argv) && t->trouble[0])
+    if (slurm_run(s, t, TASK_LOST, argv) != ST_OK && t->trouble[0])
         settle(t, "");
 }
 

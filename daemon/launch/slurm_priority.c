@@ -14,7 +14,7 @@ void slurm_renice_step(struct launch_slurm *s, struct tracked *t)
     slurm_program(s, "scontrol", path);
     const char *argv[] = {path, "update", id, nice, NULL};
     t->renicing = t->priority;
-    if (!slurm_run(s, t, TASK_RENICE, argv) && t->trouble[0])
+    if (slurm_run(s, t, TASK_RENICE, argv) != ST_OK && t->trouble[0])
         slurm_put_off(s, t, t->trouble);
 }
 

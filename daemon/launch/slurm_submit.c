@@ -123,18 +123,16 @@ static void submit(struct launch_slurm *s, struct tracked *t)
         st = write_command(s, t, &err);
     if (st == ST_OK)
         st = slurm_note_write(t->attempt_dir, &t->note, &err);
-    if (st == ST_LIMIT || st == ST_NOMEM || st == ST_IO) {
-        slurm_put_off(s, t, err.text);
-        return;
-    }
-    if (st != ST_OK) {
-        refuse(t, err.text);
-        return;
-    }
     const char *argv[] = {slurm_program(s, "sbatch", sbatch), "--parsable", path, NULL};
-    if (slurm_run(s, t, TASK_SBATCH, argv))
+    if (st != ST_OK)
+        snprintf(t->trouble, sizeof t->trouble, "%.190s", err.text);
+    else
+        st = slurm_run(s, t, TASK_SBATCH, argv);
+    if (st == ST_OK)
         t->phase = PHASE_SUBMITTING;
-    else if (t->trouble[0])
+    else if (status_is_passing(st))
+        slurm_put_off(s, t, t->trouble);
+    else
         refuse(t, t->trouble);
 }
 

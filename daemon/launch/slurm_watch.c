@@ -202,7 +202,7 @@ static bool ask(struct launch_slurm *s, struct tracked *t, enum slurm_task sourc
     return slurm_run(s, t, source,
                      source == TASK_SHOW    ? show
                      : source == TASK_SACCT ? sacct
-                                            : jobcomp);
+                                            : jobcomp) == ST_OK;
 }
 
 /* The next one that the site has; false: there is none left. */

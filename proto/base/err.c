@@ -32,6 +32,11 @@ int status_exit_code(enum status st)
     return status_table[status_index(st)].exit_code;
 }
 
+bool status_is_passing(enum status st)
+{
+    return st == ST_LIMIT || st == ST_NOMEM || st == ST_IO || st == ST_UNAVAILABLE;
+}
+
 enum status(err_set)(struct err *err, enum status code, const char *fmt, ...)
 {
     if (err) {
@@ -63,9 +68,12 @@ static enum status status_of_errno(int e)
     case EDQUOT:
     case EMFILE:
     case ENFILE:
+    case EAGAIN:
         return ST_LIMIT;
     case ENOMEM:
         return ST_NOMEM;
+    case ENOEXEC:
+        return ST_INVALID;
     default:
         return ST_IO;
     }

@@ -9,6 +9,7 @@
 #define BASE_ERR_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 /* name, text, exit code of a program that ends with it (docs/spec/exit-codes.md) */
 #define STATUS_LIST(X)                                                                             \
@@ -49,13 +50,17 @@ struct err {
 const char *status_name(enum status st);
 const char *status_text(enum status st);
 int status_exit_code(enum status st);
+/* Nothing is wrong with what was asked for: later it may succeed (a full disk, a full process table, a file server that
+ * is away). */
+bool status_is_passing(enum status st);
 
 /* Sets code and sentence, returns code, so that a check is one line:
  *     return err_set(err, ST_INVALID, "lr must be > 0, got %g", lr);                      */
 enum status err_set(struct err *err, enum status code, const char *fmt, ...) BASE_PRINTF(3, 4);
 
 /* As err_set, with strerror(errno) appended; code chosen from errno (ENOENT -> ST_NOT_FOUND,
- * EACCES -> ST_DENIED, ENOSPC/EDQUOT -> ST_LIMIT, ENOMEM -> ST_NOMEM, else ST_IO).           */
+ * EACCES -> ST_DENIED, what there is too much of (ENOSPC, EDQUOT, EMFILE, ENFILE, EAGAIN) -> ST_LIMIT,
+ * ENOMEM -> ST_NOMEM, a program that cannot be one (ENOEXEC) -> ST_INVALID, else ST_IO).      */
 enum status err_errno(struct err *err, const char *fmt, ...) BASE_PRINTF(2, 3);
 
 /* Puts "prefix: " before the sentence that err already holds; returns its code. */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -461,6 +462,29 @@ static void a_reused_pid_is_another_process(void **state)
     assert_int_equal(ev.kind, EVIDENCE_HOST_RESTARTED);
 }
 
+/* Too many open files: what cannot be looked at must not pass for gone, or the next attempt would run beside it. */
+static void a_process_that_cannot_be_looked_at_is_not_gone(void **state)
+{
+    (void)state;
+    struct rlimit all, none;
+    uint64_t start_time = 0;
+    assert_int_equal(proc_look(getpid(), &start_time), ST_OK);
+    assert_int_equal(start_time, proc_start_time(getpid()));
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    none = (struct rlimit){0, all.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    enum status st = proc_look(getpid(), &start_time);
+    int n = proc_session_count(getsid(0), getpid());
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+    assert_int_equal(st, ST_IO);
+    assert_int_equal(n, -1);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    waitpid(child, NULL, 0);
+    assert_int_equal(proc_look(child, &start_time), ST_NOT_FOUND);
+}
+
 static void an_unreadable_record_is_no_evidence(void **state)
 {
     struct bed *bed = *state;
@@ -484,6 +508,32 @@ static void what_cannot_be_run_is_refused(void **state)
     start(bed);
     wait_for(bed, EVIDENCE_REFUSED, &ev);
     assert_string_equal(ev.text, "cannot run /nowhere/mpirun: No such file or directory");
+}
+
+/* The first launcher has no descriptors left for its pipe and runs nothing; the second one must not be turned away. */
+static void a_passing_shortage_is_no_refusal(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    char path[128], text[512];
+    snprintf(path, sizeof path, "%s/launcher.sh", bed->dir);
+    int n = snprintf(text, sizeof text,
+                     "#!/bin/sh\ncd %s\n[ -e again ] || { : >again; ulimit -n 5; "
+                     "export ASAN_OPTIONS=detect_leaks=0; }\nexec %s \"$@\"\n",
+                     bed->dir, bed->launcher);
+    assert_int_equal(file_write_atomic(path, text, (size_t)n, 0700, NULL), ST_OK);
+    bed->launcher = path;
+    restart(bed);
+    behave(bed, "", "");
+    start(bed);
+    do {
+        usleep(20000);
+        poll_once(bed, &ev);
+    } while (ev.kind == EVIDENCE_STARTING || ev.kind == EVIDENCE_ALIVE);
+    assert_int_equal(ev.kind, EVIDENCE_ABSENT);
+    start(bed);
+    wait_for(bed, EVIDENCE_EXITED, &ev);
+    assert_int_equal(ev.exit_code, 0);
 }
 
 static void a_missing_launcher_is_an_error(void **state)
@@ -522,8 +572,10 @@ int main(void)
         REAL(a_launcher_without_a_folder_ends),
         REAL(a_dead_daemon_takes_nothing_along),
         REAL(a_reused_pid_is_another_process),
+        cmocka_unit_test(a_process_that_cannot_be_looked_at_is_not_gone),
         REAL(an_unreadable_record_is_no_evidence),
         REAL(what_cannot_be_run_is_refused),
+        REAL(a_passing_shortage_is_no_refusal),
         REAL(a_missing_launcher_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

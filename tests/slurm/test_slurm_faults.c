@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -359,6 +360,27 @@ static void a_controller_that_takes_nothing_now(void **state)
     }
 }
 
+/* Files can still be written one at a time, but sbatch would need two pipes. */
+static void a_shortage_of_descriptors_is_waited_out(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    struct rlimit all, few;
+    start(bed, 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    int lowest = dup(0);
+    close(lowest);
+    few = (struct rlimit){(rlim_t)lowest + 2, all.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    poll_job(bed, 0, &ev); /* the first one asks srun for its plugins */
+    poll_job(bed, 0, &ev);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+    assert_int_equal(ev.kind, EVIDENCE_PENDING);
+    assert_non_null(strstr(ev.text, "cannot run"));
+    wait_for(bed, 0, EVIDENCE_EXITED, &ev);
+    assert_int_equal(ran(bed, 0), 1);
+}
+
 static void what_slurm_refuses_is_refused(void **state)
 {
     struct bed *bed = *state;
@@ -634,6 +656,7 @@ int main(void)
         TEST(a_crash_before_it_was_submitted),
         TEST(submitted_twice_it_runs_once),
         TEST(a_controller_that_takes_nothing_now),
+        TEST(a_shortage_of_descriptors_is_waited_out),
         TEST(what_slurm_refuses_is_refused),
         TEST(ends_that_slurm_names),
         TEST(ends_without_a_record),
