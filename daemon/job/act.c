@@ -209,16 +209,11 @@ static void end_attempt(struct daemon *d, struct active *a, const struct evidenc
 
 /* ---- starting ------------------------------------------------------------------------------- */
 
-static bool is_passing(enum status st)
-{
-    return st == ST_LIMIT || st == ST_NOMEM;
-}
-
-/* A full disk or a full process table passes: the job stays SUBMITTED and is tried again at the next tick. */
+/* A full disk, a full process table, a file server that is away pass: the job stays SUBMITTED and is tried again at the next tick. */
 static void start_failed(struct daemon *d, struct active *a, const struct err *why)
 {
     int64_t now = daemon_now_ms(d);
-    if (!is_passing(why->code)) {
+    if (!status_is_passing(why->code)) {
         struct evidence ev = {.kind = EVIDENCE_REFUSED};
         snprintf(ev.text, sizeof ev.text, "%.250s", why->text);
         end_attempt(d, a, &ev);
@@ -329,11 +324,27 @@ static void seen_alive(struct daemon *d, struct active *a)
         job_apply(d, a, ON_START, &by_launcher, NULL);
 }
 
+static void poll_attempt(struct daemon *d, const struct active *a, const struct view *v,
+                         struct evidence *ret_ev)
+{
+    const struct job *job = &a->job;
+    d->launch->ops->poll(d->launch, &v->spec, ret_ev);
+    if (ret_ev->kind != EVIDENCE_ABSENT ||
+        job_state_may_be_unborn(job->state, job->attempt.reported > 0))
+        return;
+    *ret_ev = (struct evidence){.kind = EVIDENCE_UNKNOWN};
+    snprintf(
+        ret_ev->text, sizeof ret_ev->text,
+        "attempt %d began, and %.120s holds nothing of it now; look whether its file system is "
+        "mounted",
+        job->attempt.number, v->attempt_dir);
+}
+
 void job_poll(struct daemon *d, struct active *a, struct evidence *ret_ev)
 {
     struct view v;
     view_init(&v, d, a);
-    d->launch->ops->poll(d->launch, &v.spec, ret_ev);
+    poll_attempt(d, a, &v, ret_ev);
 }
 
 static void look_after(struct daemon *d, struct active *a)
@@ -341,7 +352,7 @@ static void look_after(struct daemon *d, struct active *a)
     struct view v;
     struct evidence ev;
     view_init(&v, d, a);
-    d->launch->ops->poll(d->launch, &v.spec, &ev);
+    poll_attempt(d, a, &v, &ev);
     if (ev.kind != EVIDENCE_UNKNOWN)
         a->unknown_since_ms = 0;
     switch (ev.kind) {

@@ -163,6 +163,12 @@ bool job_state_is_waiting(enum job_state s)
     return job_next(s, ON_PLACE) != NULL;
 }
 
+bool job_state_may_be_unborn(enum job_state s, bool reported)
+{
+    return !reported &&
+           (s == JOB_SUBMITTED || s == JOB_STARTING || s == JOB_PAUSING || s == JOB_STOPPING);
+}
+
 const char *job_event_name(enum job_event e)
 {
     return (unsigned)e < JOB_EVENT_COUNT ? events[e] : "?";

@@ -129,6 +129,9 @@ bool job_state_find(const char *name, enum job_state *ret_state);
 bool job_state_is_over(enum job_state s);
 bool job_state_holds(enum job_state s);      /* counts against the node's inventory */
 bool job_state_is_waiting(enum job_state s); /* the queue may place it */
+/* An attempt of which the launcher finds nothing may be one that never began. reported: its worker has said something.
+ * Otherwise its folder is away, and a start would be a second one. */
+bool job_state_may_be_unborn(enum job_state s, bool reported);
 
 const char *job_event_name(enum job_event e);
 const char *job_reason_name(enum job_reason r);

@@ -262,6 +262,20 @@ static void waits_double_up_to_the_most(void **state)
     }
 }
 
+/* Its folder is away (a home that is not mounted): started again it would run twice under one number. */
+static void what_has_begun_is_never_unborn(void **state)
+{
+    (void)state;
+    static const enum job_state unborn[] = {JOB_SUBMITTED, JOB_STARTING, JOB_PAUSING, JOB_STOPPING};
+    unsigned may = 0;
+    for (size_t i = 0; i < sizeof unborn / sizeof *unborn; i++)
+        may |= 1u << unborn[i];
+    for (int s = 0; s < JOB_STATE_COUNT; s++) {
+        assert_int_equal(job_state_may_be_unborn((enum job_state)s, false), may >> s & 1);
+        assert_false(job_state_may_be_unborn((enum job_state)s, true));
+    }
+}
+
 static void text_stays_utf8(void **state)
 {
     (void)state;
@@ -289,6 +303,7 @@ int main(void)
         cmocka_unit_test(every_end_is_possible),
         cmocka_unit_test(ends_are_judged),
         cmocka_unit_test(clusters_end_jobs),
+        cmocka_unit_test(what_has_begun_is_never_unborn),
         cmocka_unit_test(text_stays_utf8),
         cmocka_unit_test(foreign_faults_do_not_spend_retries),
         cmocka_unit_test(waits_double_up_to_the_most),
