@@ -3,6 +3,8 @@
 
 #include "daemon.h"
 #include "job/change.h"
+#include "job/folder.h"
+#include "launch/record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,12 +49,18 @@ static bool start_in_slurm(struct daemon *d)
     return true;
 }
 
-/* The one node of an attempt that ended for a reason of which another node may be free. */
-static int node_to_avoid(const struct active *a)
+/* The node of an attempt that ended for a reason of which another node may be free: the one that its exit record
+ * names, or the only one it had. */
+static int node_to_avoid(const struct daemon *d, const struct active *a)
 {
     const struct placement *p = a->placement;
+    struct exit_record end;
+    char dir[FOLDER_PATH_MAX];
     if (!p || job_reason_retry(a->job.attempt.reason) != RETRY_ELSEWHERE)
         return PLACE_ANYWHERE;
+    folder_attempt_path(d, &a->job, dir);
+    if (record_read_exit(dir, &end, NULL) == ST_OK && end.lost[0])
+        return nodes_find(&d->nodes, end.lost);
     for (int r = 1; r < p->ranks; r++)
         if (p->node[r] != p->node[0])
             return PLACE_ANYWHERE;
@@ -75,7 +83,7 @@ static size_t collect_waiting(struct daemon *d, struct queue_job *to)
         if (job->not_before_ms > now || job->in_slurm)
             continue;
         to[n] = queue_job_of(job);
-        to[n++].gang.avoid = node_to_avoid(d->jobs->list[i]);
+        to[n++].gang.avoid = node_to_avoid(d, d->jobs->list[i]);
     }
     return n;
 }

@@ -99,7 +99,8 @@ enum retry_class { RETRY_NONE, RETRY_NOW, RETRY_ELSEWHERE };
       "the time of the Slurm job was over; the next one goes on from the checkpoint")              \
     X(TOO_SHORT, "too_short", RETRY_NOW, 0, 2,                                                     \
       "the time of the Slurm job was over before there was a new checkpoint")                      \
-    X(NODE_LOST, "node_lost", RETRY_ELSEWHERE, 20, 10, "a node failed, says Slurm")                \
+    X(NODE_LOST, "node_lost", RETRY_ELSEWHERE, 20, 10,                                             \
+      "a node failed: Slurm says so, or it no longer answers")                                     \
     X(OUT_OF_MEMORY, "out_of_memory", RETRY_NONE, 0, 0, "it used more memory than it may")         \
     X(NAN_LOSS, "nan_loss", RETRY_NONE, 0, 0, "the loss was NaN or Inf too often in a row")        \
     X(COLLAPSE, "collapse", RETRY_NONE, 0, 0, "all queries answered alike")                        \

@@ -9,7 +9,7 @@
  *   steps=10 step_ms=20  progress reports and the time between them
  *   start_ms=0           until the first report
  *   die_at=0             step at which it ends badly (0 = never), in the first die_attempts=1
- * attempts exit=1 signal=0 vanish=0   how it ends badly report=1             0: never reports, and
+ * attempts exit=1 signal=0 vanish=0 lost=0  how it ends badly; lost: with its node report=1   0: never reports, and
  * so never says done done=1               0: exits with 0 but never says done deaf=0 1: ignores the
  * polite request to stop, 2: also SIGTERM refuse=0             1: the launcher cannot start it
  *   hang_at=0 hang_ms=0  step after which the first attempt does nothing for a while
@@ -26,7 +26,7 @@
 #include <string.h>
 
 struct script {
-    int64_t steps, step_ms, start_ms, die_at, die_attempts, exit, signal, vanish;
+    int64_t steps, step_ms, start_ms, die_at, die_attempts, exit, signal, vanish, lost;
     int64_t report, done, deaf, refuse, silent, hang_at, hang_ms, cut_at;
 };
 
@@ -56,6 +56,7 @@ static void parse_word(struct script *s, const char *word)
                 {"exit", &s->exit},
                 {"signal", &s->signal},
                 {"vanish", &s->vanish},
+                {"lost", &s->lost},
                 {"report", &s->report},
                 {"done", &s->done},
                 {"deaf", &s->deaf},
@@ -176,9 +177,11 @@ static struct fake_now stand(const struct fake_attempt *a, const struct launch_s
         cut = a->asked_ms, code = 0;
     if (t >= end && end <= cut) {
         int signal = dies(s, spec) ? (int)s->signal : 0;
-        bool vanish = dies(s, spec) && s->vanish;
-        end_at(&now, vanish ? EVIDENCE_VANISHED : EVIDENCE_EXITED,
-               dies(s, spec) ? (signal ? 128 + signal : (int)s->exit) : 0, signal, end);
+        enum evidence_kind kind = !dies(s, spec) ? EVIDENCE_EXITED
+                                  : s->vanish    ? EVIDENCE_VANISHED
+                                  : s->lost      ? EVIDENCE_NODE_LOST
+                                                 : EVIDENCE_EXITED;
+        end_at(&now, kind, dies(s, spec) ? (signal ? 128 + signal : (int)s->exit) : 0, signal, end);
     } else if (t >= cut) {
         end_at(&now, EVIDENCE_EXITED, code, 0, cut);
         now.stopped = code == 0;

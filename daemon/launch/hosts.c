@@ -219,7 +219,7 @@ static bool wait_node(pid_t pid, int64_t deadline_ns)
 }
 
 enum status reap_there(const struct reach *reach, const char *launcher, const char *attempt_dir,
-                       struct err *err)
+                       char ret_silent[NODE_HOST_MAX], struct err *err)
 {
     struct buf text;
     pid_t pid[HOSTS_MAX];
@@ -238,10 +238,12 @@ enum status reap_there(const struct reach *reach, const char *launcher, const ch
     }
     int64_t deadline = clock_mono_ns() + THERE_MS * (int64_t)1000000;
     for (int i = 0; i < n; i++)
-        if (!wait_node(pid[i], deadline) && st == ST_OK)
+        if (!wait_node(pid[i], deadline) && st == ST_OK) {
+            snprintf(ret_silent, NODE_HOST_MAX, "%s", host[i]);
             st =
                 err_set(err, ST_UNAVAILABLE,
                         "node %s did not say whether ranks of the attempt are left there", host[i]);
+        }
     buf_fini(&text);
     return st;
 }

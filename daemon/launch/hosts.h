@@ -34,8 +34,8 @@ struct reach reach_of(char *const *argv);
  * are still there after a few seconds. */
 bool reap_here(const char *attempt_dir);
 /* The same on the other nodes of the hostfile: `AGENT HOST LAUNCHER --reap ATTEMPT_DIR`, all at once.
- * ST_UNAVAILABLE names a node that did not say that nothing is left. */
+ * ST_UNAVAILABLE: ret_silent is a node that did not say that nothing is left. */
 enum status reap_there(const struct reach *reach, const char *launcher, const char *attempt_dir,
-                       struct err *err);
+                       char ret_silent[NODE_HOST_MAX], struct err *err);
 
 #endif

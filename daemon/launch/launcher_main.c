@@ -137,14 +137,17 @@ static void point_to_shm(const struct launcher_record *me)
 /* Ranks on other nodes end by themselves once mpirun is gone. The next attempt starts after the record of this one, so
  * first they are made sure of; a node that does not answer is not waited for for ever: the fence keeps what may
  * be left there from writing. */
-static void clear_nodes(char **argv, const char *dir)
+static void clear_nodes(char **argv, const char *dir, char ret_lost[NODE_HOST_MAX])
 {
     struct reach reach = reach_of(argv);
     char self[PATH_MAX] = "";
     struct err err;
     if (!reach.hostfile || readlink("/proc/self/exe", self, sizeof self - 1) < 0)
         return;
-    for (int i = 0; i < CLEAR_TRIES && reap_there(&reach, self, dir, &err) != ST_OK; i++) {
+    for (int i = 0; i < CLEAR_TRIES; i++) {
+        ret_lost[0] = '\0';
+        if (reap_there(&reach, self, dir, ret_lost, &err) == ST_OK)
+            return;
         log_error("%s", err.text);
         sleep(i + 1 < CLEAR_TRIES ? CLEAR_PAUSE_S : 0);
     }
@@ -191,7 +194,7 @@ static enum status run_attempt(const char *dir, char **argv, char **env, struct 
         wait_child(me.child, &record);
         clear_session();
         if (record.exit_code != 0)
-            clear_nodes(argv, dir);
+            clear_nodes(argv, dir, record.lost);
         if (why)
             snprintf(record.refused, sizeof record.refused, "cannot run %.150s: %s", argv[0],
                      strerror(why));
@@ -235,7 +238,7 @@ static enum status run(const char *dir, struct err *err)
  * did not live to ask the other nodes; the file "clear" says that it was done. */
 static int clear_up(const char *how, const char *dir)
 {
-    char **argv = NULL, **env = NULL, self[PATH_MAX] = "", path[PATH_MAX];
+    char **argv = NULL, **env = NULL, self[PATH_MAX] = "", path[PATH_MAX], silent[NODE_HOST_MAX];
     struct err err;
     if (strcmp(how, "--reap") == 0)
         return reap_here(dir) ? 0 : status_exit_code(ST_TIMEOUT);
@@ -244,7 +247,7 @@ static int clear_up(const char *how, const char *dir)
         struct reach reach = reach_of(argv);
         snprintf(path, sizeof path, "%s/clear", dir);
         if (reach.hostfile && readlink("/proc/self/exe", self, sizeof self - 1) > 0)
-            st = reap_there(&reach, self, dir, &err);
+            st = reap_there(&reach, self, dir, silent, &err);
         if (st == ST_OK)
             st = file_write_atomic(path, "", 0, 0600, &err);
     }

@@ -270,11 +270,15 @@ static bool exit_evidence(const struct launch_spec *spec, struct evidence *ret_e
         snprintf(ret_ev->text, sizeof ret_ev->text, "%.250s", err.text);
         return true;
     }
-    *ret_ev = (struct evidence){.kind = r.refused[0] ? EVIDENCE_REFUSED : EVIDENCE_EXITED,
+    *ret_ev = (struct evidence){.kind = r.refused[0] ? EVIDENCE_REFUSED
+                                        : r.lost[0]  ? EVIDENCE_NODE_LOST
+                                                     : EVIDENCE_EXITED,
                                 .exit_code = r.exit_code,
                                 .signal = r.signal,
                                 .ended_ms = r.ended_ms};
     snprintf(ret_ev->text, sizeof ret_ev->text, "%s", r.refused);
+    if (r.lost[0])
+        snprintf(ret_ev->text, sizeof ret_ev->text, "node %.200s does not answer", r.lost);
     return true;
 }
 

@@ -153,6 +153,8 @@ enum status record_write_exit(const char *attempt_dir, const struct exit_record 
     add_int(obj, "ended_ms", r->ended_ms);
     if (r->asked[0])
         json_object_object_add(obj, "asked", json_object_new_string(r->asked));
+    if (r->lost[0])
+        json_object_object_add(obj, "lost", json_object_new_string(r->lost));
     if (r->refused[0])
         json_object_object_add(obj, "refused", json_object_new_string(r->refused));
     return write_json(attempt_dir, "exit.json", obj, err);
@@ -168,6 +170,7 @@ enum status record_read_exit(const char *attempt_dir, struct exit_record *ret_r,
         .ended_ms = json_get_int(obj, "ended_ms", 0),
     };
     snprintf(ret_r->asked, sizeof ret_r->asked, "%s", json_get_str(obj, "asked", ""));
+    snprintf(ret_r->lost, sizeof ret_r->lost, "%s", json_get_str(obj, "lost", ""));
     snprintf(ret_r->refused, sizeof ret_r->refused, "%s", json_get_str(obj, "refused", ""));
     json_object_put(obj);
     return ST_OK;

@@ -9,6 +9,7 @@
 #define LAUNCH_RECORD_H
 
 #include "base/err.h"
+#include "job/place.h"
 #include "launch/proc.h"
 
 #include <stdbool.h>
@@ -49,8 +50,9 @@ bool record_remove_launcher(const char *attempt_dir);
 struct exit_record {
     int exit_code, signal;
     int64_t ended_ms;
-    char asked[8];     /* one of the above, the newest; "" = nothing */
-    char refused[256]; /* not empty: it could not be started, and why */
+    char asked[8];            /* one of the above, the newest; "" = nothing */
+    char lost[NODE_HOST_MAX]; /* a node that did not answer after a bad end; "" = none */
+    char refused[256];        /* not empty: it could not be started, and why */
 };
 enum status record_write_exit(const char *attempt_dir, const struct exit_record *r,
                               struct err *err);

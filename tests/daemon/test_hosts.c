@@ -238,6 +238,20 @@ static void gone_here_is_not_gone(void **state)
     assert_int_equal(count_left(bed), 0);
 }
 
+/* mpirun was killed and a node is silent: the next attempt goes elsewhere. */
+static void a_silent_node_is_lost(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    write_file(bed, "behave", "count ran\nsleep 60000\n", 0600);
+    start(bed);
+    wait_for_ranks(bed);
+    write_file(bed, "down-espalier-node-b", "", 0600);
+    bed->launch->ops->stop(bed->launch, &bed->spec, STOP_KILL);
+    poll_until(bed, EVIDENCE_NODE_LOST, &ev);
+    assert_string_equal(ev.text, "node espalier-node-b does not answer");
+}
+
 static void names_that_mean_this_machine(void **state)
 {
     (void)state;
@@ -253,9 +267,11 @@ static void names_that_mean_this_machine(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        TEST(ranks_are_where_the_placement_says), TEST(a_job_on_this_host_needs_no_remote_shell),
-        TEST(a_bad_end_leaves_nothing_on_other_nodes), TEST(gone_here_is_not_gone),
-        cmocka_unit_test(names_that_mean_this_machine)};
+    const struct CMUnitTest tests[] = {TEST(ranks_are_where_the_placement_says),
+                                       TEST(a_job_on_this_host_needs_no_remote_shell),
+                                       TEST(a_bad_end_leaves_nothing_on_other_nodes),
+                                       TEST(a_silent_node_is_lost),
+                                       TEST(gone_here_is_not_gone),
+                                       cmocka_unit_test(names_that_mean_this_machine)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,6 +112,17 @@ class Nodes(Case):
         self.assertRegex(self.explain(bad).summary, r"it ended as FAILED after \d attempts")
         self.refused("NOT_FOUND", "no job 99", self.explain, "99")
 
+    def test_a_node_that_failed_is_avoided(self):
+        job = self.d.submit("steps=100000 step_ms=20 die_at=100 lost=1", ranks=1)
+        got = self.d.wait(job, "RUNNING")
+        self.assertEqual(got.attempt, 1)
+        first = got.places[0].host
+        while self.d.get(job).attempt == 1:
+            time.sleep(0.02)
+        got = self.d.wait(job, "RUNNING")
+        self.assertEqual([a.reason for a in got.attempts], ["node_lost", ""])
+        self.assertNotEqual(got.places[0].host, first)
+
     def test_a_job_waits_between_attempts_and_starts_by_itself(self):
         job = self.d.submit("steps=5 step_ms=1 die_at=2 die_attempts=9 exit=3")
         got = self.d.wait(job, "REQUEUED", "FAILED")
