@@ -64,3 +64,37 @@ int cli_print_json(struct cli *cli, struct json_object *object)
     json_object_put(object);
     return code;
 }
+
+/* ---- verbs of a command ---------------------------------------------------------------------- */
+
+const struct verb *verb_find(const struct verb *verbs, const char *name)
+{
+    while (verbs->name && strcmp(verbs->name, name) != 0)
+        verbs++;
+    return verbs->name ? verbs : NULL;
+}
+
+static void unknown_verb(const char *command, const struct verb *verbs, const char *name,
+                         struct err *err)
+{
+    struct buf list;
+    buf_init(&list, 1024);
+    for (const struct verb *v = verbs; v->name; v++)
+        buf_printf(&list, "%s%s", v == verbs ? "" : v[1].name ? ", " : " and ", v->name);
+    err_set(err, ST_INVALID, "unknown `%s %.40s`; there are %s", command, name, buf_str(&list));
+    buf_fini(&list);
+}
+
+int verb_run(struct cli *cli, const struct args *args, const char *command,
+             const struct verb *verbs)
+{
+    struct err err;
+    const struct verb *v = verb_find(verbs, args->positional[0]);
+    if (v && args->npositionals >= v->least && args->npositionals <= v->most)
+        return v->run(cli, args);
+    if (v)
+        err_set(&err, ST_INVALID, "`%s %s` needs %s", command, v->name, v->needs);
+    else
+        unknown_verb(command, verbs, args->positional[0], &err);
+    return cli_fail(cli, &err);
+}

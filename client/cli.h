@@ -34,6 +34,19 @@ struct command {
     int (*run)(struct cli *cli, const struct args *args);
 };
 
+/* What the first argument of a command like `ckpt` may be. */
+struct verb {
+    const char *name;
+    int least, most;   /* arguments, the verb counted */
+    const char *needs; /* in words: "ID NAME" */
+    int (*run)(struct cli *cli, const struct args *args);
+};
+/* verbs end with a name NULL. NULL if there is none. */
+const struct verb *verb_find(const struct verb *verbs, const char *name);
+/* Runs the one that is named, or says which there are. Exit code. */
+int verb_run(struct cli *cli, const struct args *args, const char *command,
+             const struct verb *verbs);
+
 /* The commands in the order of the help: number i, or NULL behind the last. main.c */
 const struct command *command_at(int i);
 const struct command *command_find(const char *name);

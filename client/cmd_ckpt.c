@@ -309,27 +309,12 @@ static int run_gc(struct cli *cli, const struct args *args)
 
 static int run_ckpt(struct cli *cli, const struct args *args)
 {
-    static const struct {
-        const char *name;
-        int least, most;
-        int (*run)(struct cli *cli, const struct args *args);
-        const char *needs;
-    } verbs[] = {{"ls", 2, 2, run_ls, "ID"},        {"get", 3, 3, run_get, "ID NAME"},
-                 {"pin", 3, 3, run_pin, "ID NAME"}, {"unpin", 3, 3, run_unpin, "ID NAME"},
-                 {"gc", 2, 2, run_gc, "ID"},        {"verify", 2, 3, run_verify, "ID [NAME]"}};
-    struct err err;
-    const char *verb = args->positional[0];
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        if (strcmp(verbs[i].name, verb) != 0)
-            continue;
-        if (args->npositionals >= verbs[i].least && args->npositionals <= verbs[i].most)
-            return verbs[i].run(cli, args);
-        err_set(&err, ST_INVALID, "`ckpt %s` needs %s", verb, verbs[i].needs);
-        return cli_fail(cli, &err);
-    }
-    err_set(&err, ST_INVALID, "unknown `ckpt %.40s`; there are ls, get, pin, unpin, verify and gc",
-            verb);
-    return cli_fail(cli, &err);
+    static const struct verb verbs[] = {
+        {"ls", 2, 2, "ID", run_ls},        {"get", 3, 3, "ID NAME", run_get},
+        {"pin", 3, 3, "ID NAME", run_pin}, {"unpin", 3, 3, "ID NAME", run_unpin},
+        {"gc", 2, 2, "ID", run_gc},        {"verify", 2, 3, "ID [NAME]", run_verify},
+        {NULL, 0, 0, NULL, NULL}};
+    return verb_run(cli, args, "ckpt", verbs);
 }
 
 static const struct option_row options[] = {

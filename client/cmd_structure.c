@@ -81,30 +81,16 @@ static int show_named(struct cli *cli, const struct args *args)
 /* `structure ID` is `structure show ID`. */
 static int run_structure(struct cli *cli, const struct args *args)
 {
-    static const struct {
-        const char *name;
-        int least, most;
-        int (*run)(struct cli *cli, const struct args *args);
-        const char *needs;
-    } verbs[] = {{"show", 2, 2, show_named, "ID"},
-                 {"history", 2, 2, run_history, "ID"},
-                 {"diff", 3, 4, run_diff, "ID and two versions, or ID:A and ID2:B"},
-                 {"apply", 3, 3, run_apply, "ID:VERSION or a structure's file, and a job file"}};
-    struct err err;
-    const char *verb = args->positional[0];
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        if (strcmp(verbs[i].name, verb) != 0)
-            continue;
-        if (args->npositionals >= verbs[i].least && args->npositionals <= verbs[i].most)
-            return verbs[i].run(cli, args);
-        err_set(&err, ST_INVALID, "`structure %s` needs %s", verb, verbs[i].needs);
-        return cli_fail(cli, &err);
-    }
-    if (args->npositionals == 1)
-        return run_show(cli, args, verb);
-    err_set(&err, ST_INVALID, "unknown `structure %.40s`; there are show, history, diff and apply",
-            verb);
-    return cli_fail(cli, &err);
+    static const struct verb verbs[] = {
+        {"show", 2, 2, "ID", show_named},
+        {"history", 2, 2, "ID", run_history},
+        {"diff", 3, 4, "ID and two versions, or ID:A and ID2:B", run_diff},
+        {"apply", 3, 3, "ID:VERSION or a structure's file, and a job file", run_apply},
+        {NULL, 0, 0, NULL, NULL}};
+    const char *first = args->positional[0];
+    if (args->npositionals == 1 && !verb_find(verbs, first))
+        return run_show(cli, args, first);
+    return verb_run(cli, args, "structure", verbs);
 }
 
 static const struct option_row options[] = {

@@ -190,25 +190,11 @@ static int run_revoke(struct cli *cli, const struct args *args)
 
 static int run_token(struct cli *cli, const struct args *args)
 {
-    static const struct {
-        const char *name;
-        int count;
-        int (*run)(struct cli *cli, const struct args *args);
-    } verbs[] = {{"add", 2, run_add}, {"ls", 1, run_ls}, {"revoke", 2, run_revoke}};
-    struct err err;
-    const char *verb = args->positional[0];
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        if (strcmp(verbs[i].name, verb) != 0)
-            continue;
-        if (args->npositionals == verbs[i].count)
-            return verbs[i].run(cli, args);
-        err_set(&err, ST_INVALID,
-                verbs[i].count == 2 ? "`token %s` needs one name" : "`token %s` takes no name",
-                verb);
-        return cli_fail(cli, &err);
-    }
-    err_set(&err, ST_INVALID, "unknown `token %.40s`; there are add, ls and revoke", verb);
-    return cli_fail(cli, &err);
+    static const struct verb verbs[] = {{"add", 2, 2, "one name", run_add},
+                                        {"ls", 1, 1, "no name", run_ls},
+                                        {"revoke", 2, 2, "one name", run_revoke},
+                                        {NULL, 0, 0, NULL, NULL}};
+    return verb_run(cli, args, "token", verbs);
 }
 
 static const struct option_row options[] = {

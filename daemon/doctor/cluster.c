@@ -20,78 +20,61 @@ static void munge_socket(const struct doctor *d, char out[256])
 {
     char path[1200];
     const char *argv[] = {slurm_command(d, "scontrol", path), "show", "config", NULL};
-    struct buf said;
-    int code = 0;
+    struct asked a;
     *out = '\0';
-    buf_init(&said, 1u << 20);
-    if (capture(argv, COMMAND_MS, &said, &code, NULL) == ST_OK) {
-        const char *line = strstr(buf_str(&said), "AuthInfo"),
-                   *at = line ? strstr(line, "socket=") : NULL;
-        if (at && at < strchrnul(line, '\n'))
-            snprintf(out, 256, "%.*s", (int)strcspn(at + 7, ",; \n"), at + 7);
-    }
-    buf_fini(&said);
+    ask(&a, argv, COMMAND_MS);
+    const char *line = strstr(buf_str(&a.said), "AuthInfo"),
+               *at = line ? strstr(line, "socket=") : NULL;
+    if (at && at < strchrnul(line, '\n'))
+        snprintf(out, 256, "%.*s", (int)strcspn(at + 7, ",; \n"), at + 7);
+    asked_fini(&a);
 }
 
 static void check_munge(struct doctor *d)
 {
-    char words[200], socket[256];
+    char socket[256];
     munge_socket(d, socket);
     const char *usual[] = {"munge", "-n", NULL}, *other[] = {"munge", "-n", "-S", socket, NULL};
-    struct buf said;
-    struct err err;
-    int code = 0;
-    buf_init(&said, 1u << 20);
-    enum status st = capture(socket[0] ? other : usual, COMMAND_MS, &said, &code, &err);
-    first_words(&said, words, sizeof words);
-    if (st == ST_NOT_FOUND)
+    struct asked a;
+    ask(&a, socket[0] ? other : usual, COMMAND_MS);
+    if (a.status == ST_NOT_FOUND)
         doctor_say(d, "munge", CHECK_SKIPPED, "munge is not installed; Slurm may use another way");
-    else if (st != ST_OK || code != 0)
-        check_remedy(doctor_say(d, "munge", CHECK_FAULT, "munge makes no credential: %.200s",
-                                st == ST_OK ? words : err.text),
-                     "start it (systemctl start munge); /etc/munge/munge.key must be the same on "
-                     "all nodes, and clocks within 5 minutes");
+    else if (!a.well)
+        check_remedy(
+            doctor_say(d, "munge", CHECK_FAULT, "munge makes no credential: %.200s", a.words),
+            "start it (systemctl start munge); /etc/munge/munge.key must be the same on "
+            "all nodes, and clocks within 5 minutes");
     else
         doctor_say(d, "munge", CHECK_OK, "munge makes credentials");
-    buf_fini(&said);
+    asked_fini(&a);
 }
 
 static void check_controller(struct doctor *d)
 {
-    char path[1200], words[200];
+    char path[1200];
     const char *argv[] = {slurm_command(d, "scontrol", path), "ping", NULL};
-    struct buf said;
-    struct err err;
-    int code = 0;
-    buf_init(&said, 1u << 20);
-    enum status st = capture(argv, COMMAND_MS, &said, &code, &err);
-    first_words(&said, words, sizeof words);
-    if (st == ST_OK && code == 0 && strstr(buf_str(&said), " is UP"))
-        doctor_say(d, "slurmctld", CHECK_OK, "%.200s", words);
+    struct asked a;
+    ask(&a, argv, COMMAND_MS);
+    if (a.well && strstr(buf_str(&a.said), " is UP"))
+        doctor_say(d, "slurmctld", CHECK_OK, "%.200s", a.words);
     else
         check_remedy(doctor_say(d, "slurmctld", CHECK_FAULT,
-                                "Slurm's controller does not answer: %.200s",
-                                st == ST_OK ? words : err.text),
+                                "Slurm's controller does not answer: %.200s", a.words),
                      "jobs go on and are told of when it is back; ask the cluster's operators. "
                      "SLURM_CONF must name its slurm.conf");
-    buf_fini(&said);
+    asked_fini(&a);
 }
 
 static void check_pmix(struct doctor *d)
 {
-    char path[1200], words[200];
+    char path[1200];
     const char *argv[] = {slurm_command(d, "srun", path), "--mpi=list", NULL};
-    struct buf said;
-    struct err err;
-    int code = 0;
-    buf_init(&said, 1u << 20);
-    enum status st = capture(argv, COMMAND_MS, &said, &code, &err);
-    first_words(&said, words, sizeof words);
-    if (st != ST_OK || code != 0)
-        check_remedy(doctor_say(d, "srun", CHECK_FAULT, "srun --mpi=list fails: %.200s",
-                                st == ST_OK ? words : err.text),
+    struct asked a;
+    ask(&a, argv, COMMAND_MS);
+    if (!a.well)
+        check_remedy(doctor_say(d, "srun", CHECK_FAULT, "srun --mpi=list fails: %.200s", a.words),
                      "repair Slurm's client here, or say slurm.start: mpirun");
-    else if (!strstr(buf_str(&said), "pmix"))
+    else if (!strstr(buf_str(&a.said), "pmix"))
         check_remedy(
             doctor_say(d, "srun", CHECK_WARNING,
                        "srun has no PMIx plugin: Open MPI's ranks would each be alone under "
@@ -100,13 +83,13 @@ static void check_pmix(struct doctor *d)
             "ranks in the allocation then");
     else
         doctor_say(d, "srun", CHECK_OK, "srun has a PMIx plugin");
-    buf_fini(&said);
+    asked_fini(&a);
 }
 
 /* A job of one rank on whatever node is free: does it find worker, home and the daemon? */
 static void check_compute_node(struct doctor *d)
 {
-    char path[1200], words[200], mpi[] = "--mpi=none";
+    char path[1200], mpi[] = "--mpi=none";
     const char *home = home_to_find(d);
     const char *argv[] = {slurm_command(d, "srun", path),
                           "--immediate=10",
@@ -122,17 +105,12 @@ static void check_compute_node(struct doctor *d)
                           home ? "--home" : NULL,
                           home,
                           NULL};
-    struct buf said;
+    struct asked a;
     struct probe p;
-    struct err err;
-    int code = 0;
-    buf_init(&said, 1u << 20);
-    enum status st = capture(argv, SRUN_MS, &said, &code, &err);
-    first_words(&said, words, sizeof words);
-    if (st != ST_OK || probes_read(&said, &p, 1) != 1)
+    ask(&a, argv, SRUN_MS);
+    if (a.status != ST_OK || probes_read(&a.said, &p, 1) != 1)
         check_remedy(doctor_say(d, "compute node", CHECK_WARNING,
-                                "no compute node ran the worker within 10 s: %.200s",
-                                st == ST_OK ? words : err.text),
+                                "no compute node ran the worker within 10 s: %.200s", a.words),
                      "if the cluster is full, try again later; else by hand: srun -n1 %.150s probe",
                      d->options->worker);
     else if (home && strcmp(p.home, "ok") != 0)
@@ -149,7 +127,7 @@ static void check_compute_node(struct doctor *d)
             "the job's folder");
     else
         doctor_say(d, "way back", CHECK_OK, "ranks on %.100s find worker, home and daemon", p.host);
-    buf_fini(&said);
+    asked_fini(&a);
 }
 
 void examine_slurm(struct doctor *d)
@@ -157,18 +135,15 @@ void examine_slurm(struct doctor *d)
     char path[1200];
     const char *argv[] = {slurm_command(d, "sbatch", path), "--version", NULL};
     bool wanted = d->options->config.launcher == CONFIG_LAUNCHER_SLURM;
-    struct buf said;
-    struct err err;
-    int code = 0;
-    buf_init(&said, 1u << 20);
-    enum status st = capture(argv, COMMAND_MS, &said, &code, &err);
-    buf_fini(&said);
-    if (st != ST_OK && !wanted) {
+    struct asked a;
+    ask(&a, argv, COMMAND_MS);
+    asked_fini(&a);
+    if (a.status != ST_OK && !wanted) {
         doctor_say(d, "slurm", CHECK_SKIPPED, "there is no sbatch here, and no job needs it");
         return;
     }
-    if (st != ST_OK) {
-        check_remedy(doctor_say(d, "slurm", CHECK_FAULT, "launcher is slurm, but %s", err.text),
+    if (a.status != ST_OK) {
+        check_remedy(doctor_say(d, "slurm", CHECK_FAULT, "launcher is slurm, but %s", a.words),
                      "install Slurm's client here, or say where it is: slurm.bin");
         return;
     }

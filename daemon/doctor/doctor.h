@@ -65,6 +65,17 @@ enum status capture(const char *const *argv, int timeout_ms, struct buf *out, in
 enum status capture_until(const char *const *argv, char *const *environment, int timeout_ms,
                           int cancel_fd, struct buf *out, int *ret_exit, struct err *err);
 
+/* A program that was asked. */
+struct asked {
+    enum status status; /* of capture() */
+    int code;           /* its exit code */
+    bool well;          /* it ran and ended with code 0 */
+    struct buf said;    /* owned */
+    char words[250];    /* the first it said, or why it said nothing */
+};
+void ask(struct asked *a, const char *const *argv, int timeout_ms);
+void asked_fini(struct asked *a);
+
 struct probe {
     char host[256], version[64], home[160], report[160];
     int ranks, rank, cpus, gpus;

@@ -181,28 +181,23 @@ void examine_folders(struct doctor *d)
 void examine_worker(struct doctor *d)
 {
     const char *worker = d->options->worker, *argv[] = {worker, "--version", NULL};
-    char words[200];
-    struct buf said;
-    struct err err;
-    int code = 0;
-    buf_init(&said, 1u << 20);
-    enum status st = capture(argv, VERSION_MS, &said, &code, &err);
-    first_words(&said, words, sizeof words);
-    if (st != ST_OK)
-        check_remedy(doctor_say(d, "worker", CHECK_FAULT, "%s", err.text),
+    struct asked a;
+    ask(&a, argv, VERSION_MS);
+    if (a.status != ST_OK)
+        check_remedy(doctor_say(d, "worker", CHECK_FAULT, "%s", a.words),
                      "install espalier-worker beside espalierd, or say where it is: --worker PATH");
-    else if (code != 0)
+    else if (a.code != 0)
         check_remedy(doctor_say(d, "worker", CHECK_FAULT, "%.150s ends with code %d: %.150s",
-                                worker, code, words),
+                                worker, a.code, a.words),
                      "install the package that it belongs to again; `ldd %.150s` names libraries "
                      "that are missing",
                      worker);
-    else if (strcmp(words, "espalier-worker " ESPALIER_VERSION) != 0)
+    else if (strcmp(a.words, "espalier-worker " ESPALIER_VERSION) != 0)
         check_remedy(doctor_say(d, "worker", CHECK_WARNING,
-                                "%.150s says '%.100s', this is espalierd %s", worker, words,
+                                "%.150s says '%.100s', this is espalierd %s", worker, a.words,
                                 ESPALIER_VERSION),
                      "install the same version of both");
     else
-        doctor_say(d, "worker", CHECK_OK, "%s", words);
-    buf_fini(&said);
+        doctor_say(d, "worker", CHECK_OK, "%s", a.words);
+    asked_fini(&a);
 }

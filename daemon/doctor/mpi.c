@@ -85,33 +85,29 @@ void examine_mpi(struct doctor *d)
     const char *argv[] = {
         d->options->mpirun, "-n",    "2",     "--bind-to", "none", "--oversubscribe",
         d->options->worker, "probe", "--mpi", NULL};
-    char words[250];
-    struct buf said;
+    struct asked a;
     struct probe p[PROBES];
-    struct err err;
-    int code = 0, n = 0;
-    buf_init(&said, 1u << 20);
+    int n = 0;
     if (geteuid() == 0) {
         setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 0);
         setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 0);
     }
-    enum status st = capture(argv, MPI_MS, &said, &code, &err);
-    first_words(&said, words, sizeof words);
-    if (st == ST_NOT_FOUND)
+    ask(&a, argv, MPI_MS);
+    if (a.status == ST_NOT_FOUND)
         check_remedy(doctor_say(d, "mpi", CHECK_FAULT, "there is no %s", d->options->mpirun),
                      "install Open MPI (Debian: apt-get install openmpi-bin), or say where it is: "
                      "--mpirun PATH");
-    else if (st != ST_OK)
-        check_remedy(doctor_say(d, "mpi", CHECK_FAULT, "%s", err.text),
+    else if (a.status != ST_OK)
+        check_remedy(doctor_say(d, "mpi", CHECK_FAULT, "%s", a.words),
                      "run it by hand: %s -n 2 %.150s probe", d->options->mpirun,
                      d->options->worker);
     else {
-        n = probes_read(&said, p, PROBES);
-        rank_faults(d, p, n, code, words);
+        n = probes_read(&a.said, p, PROBES);
+        rank_faults(d, p, n, a.code, a.words);
     }
     gpu_faults(d, p, n);
     precision_faults(d, p, n);
-    buf_fini(&said);
+    asked_fini(&a);
 }
 
 /* ---- other nodes ------------------------------------------------------------------------------ */
@@ -163,34 +159,31 @@ static void judge_node(struct doctor *d, const struct config_node *node, const s
 static bool check_node(struct doctor *d, const struct config_node *node)
 {
     const char *argv[ARGV_MAX];
-    char agent[1024], words[250];
-    struct buf said;
+    char agent[1024];
+    struct asked a;
     struct probe p;
-    struct err err;
-    int code = 0, n = agent_words(d, agent, sizeof agent, argv);
+    int n = agent_words(d, agent, sizeof agent, argv);
     const char *home = home_to_find(d);
     const char *more[] = {node->host, d->options->worker, "probe", home ? "--home" : NULL, home,
                           NULL};
     memcpy(argv + n, more, sizeof more);
-    buf_init(&said, 1u << 20);
     int64_t asked = clock_system()->wall_ms(clock_system());
-    enum status st = capture(argv, NODE_MS, &said, &code, &err);
+    ask(&a, argv, NODE_MS);
     int64_t answered = clock_system()->wall_ms(clock_system());
-    first_words(&said, words, sizeof words);
-    bool reached = st == ST_OK && probes_read(&said, &p, 1) == 1;
+    bool reached = a.status == ST_OK && probes_read(&a.said, &p, 1) == 1;
     if (reached)
         judge_node(d, node, &p, asked, answered);
-    else if (st == ST_OK && (code == 126 || code == 127))
+    else if (a.status == ST_OK && (a.code == 126 || a.code == 127))
         check_remedy(doctor_say(d, "node", CHECK_FAULT,
                                 "%.100s has no %.150s that can be run: %.100s", node->host,
-                                d->options->worker, words),
+                                d->options->worker, a.words),
                      "install the worker there under the same path");
     else
         check_remedy(doctor_say(d, "node", CHECK_FAULT, "%.100s cannot be reached: %.200s",
-                                node->host, st == ST_OK ? words : err.text),
+                                node->host, a.words),
                      "try it by hand: %.100s %.100s true; it must not ask for a password",
                      d->options->config.remote_shell, node->host);
-    buf_fini(&said);
+    asked_fini(&a);
     return reached;
 }
 

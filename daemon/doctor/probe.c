@@ -3,47 +3,16 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "launch/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
-
-/* In a process group of its own, so that all of it can be killed. */
-static int spawn(const char *const *argv, char *const *environment, int out, pid_t *ret_pid)
-{
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attr);
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setpgroup(&attr, 0);
-    posix_spawnattr_setsigmask(&attr, &none); /* the daemon blocks what it reads itself */
-    posix_spawnattr_setsigdefault(&attr, &all);
-    int e = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                                POSIX_SPAWN_SETSIGDEF);
-    if (!e)
-        e = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    if (!e)
-        e = posix_spawn_file_actions_adddup2(&actions, out, 1);
-    if (!e)
-        e = posix_spawn_file_actions_adddup2(&actions, out, 2);
-    if (!e)
-        e = posix_spawnp(ret_pid, argv[0], &actions, &attr, (char *const *)argv,
-                         environment ? environment : environ);
-    posix_spawnattr_destroy(&attr);
-    posix_spawn_file_actions_destroy(&actions);
-    return e;
-}
 
 /* ST_OK at the end of what it says; ST_TIMEOUT; ST_CANCELLED. */
 static enum status read_all(int fd, int cancel_fd, int64_t deadline_ns, struct buf *out)
@@ -72,7 +41,12 @@ enum status capture_until(const char *const *argv, char *const *environment, int
     pid_t pid = 0;
     if (pipe2(fd, O_CLOEXEC) != 0)
         return err_errno(err, "cannot make a pipe");
-    int e = spawn(argv, environment, fd[1], &pid);
+    const struct child child = {.argv = argv,
+                                .environment = environment,
+                                .out = fd[1],
+                                .err = fd[1],
+                                .group = true}; /* so that all of it can be killed */
+    int e = child_spawn(&child, &pid);
     close(fd[1]);
     if (e) {
         close(fd[0]);
@@ -128,6 +102,24 @@ int probes_read(const struct buf *said, struct probe *ret_probe, int most)
         n += from && read_probe(from, (size_t)(end - from), &ret_probe[n]);
     }
     return n;
+}
+
+void ask(struct asked *a, const char *const *argv, int timeout_ms)
+{
+    struct err err = {0};
+    *a = (struct asked){0};
+    buf_init(&a->said, 1u << 20);
+    a->status = capture(argv, timeout_ms, &a->said, &a->code, &err);
+    if (a->status == ST_OK)
+        first_words(&a->said, a->words, sizeof a->words);
+    else
+        snprintf(a->words, sizeof a->words, "%.249s", err.text);
+    a->well = a->status == ST_OK && a->code == 0;
+}
+
+void asked_fini(struct asked *a)
+{
+    buf_fini(&a->said);
 }
 
 void first_words(const struct buf *said, char *out, size_t size)

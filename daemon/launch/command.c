@@ -1,10 +1,11 @@
 /* command.c - see command.h. */
 #include "launch/command.h"
 
+#include "launch/spawn.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,41 +20,6 @@ static void close_fd(int *fd)
     if (*fd >= 0)
         close(*fd); /* leaves the epoll set by itself */
     *fd = -1;
-}
-
-static int add_actions(posix_spawn_file_actions_t *actions, int out, int err)
-{
-    int e = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
-    if (!e)
-        e = posix_spawn_file_actions_adddup2(actions, out, 1);
-    if (!e)
-        e = posix_spawn_file_actions_adddup2(actions, err, 2);
-    return e ? e : posix_spawn_file_actions_addclosefrom_np(actions, 3);
-}
-
-/* Its own process group, so that a deadline ends what it has started too. */
-static int spawn(pid_t *ret_pid, const char *const *argv, char *const *environment, int out,
-                 int err)
-{
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setsigdefault(&attr, &all);
-    posix_spawnattr_setpgroup(&attr, 0);
-    int e = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                POSIX_SPAWN_SETPGROUP);
-    if (!e)
-        e = add_actions(&actions, out, err);
-    if (!e)
-        e = posix_spawnp(ret_pid, argv[0], &actions, &attr, (char *const *)argv, environment);
-    posix_spawnattr_destroy(&attr);
-    posix_spawn_file_actions_destroy(&actions);
-    return e;
 }
 
 /* Not being in the epoll set only means that the end is found at the next tick. */
@@ -83,7 +49,10 @@ enum status command_start(struct command **ret_command, int epoll, const char *c
     c->fd[1] = errs[0];
     if (ok && (fcntl(out[0], F_SETFL, O_NONBLOCK) < 0 || fcntl(errs[0], F_SETFL, O_NONBLOCK) < 0))
         ok = false;
-    int e = ok ? spawn(&c->pid, argv, environment, out[1], errs[1]) : errno;
+    /* Its own process group, so that a deadline ends what it has started too. */
+    const struct child child = {
+        .argv = argv, .environment = environment, .out = out[1], .err = errs[1], .group = true};
+    int e = ok ? child_spawn(&child, &c->pid) : errno;
     close_fd(&out[1]);
     close_fd(&errs[1]);
     if (e) {

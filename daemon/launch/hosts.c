@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "launch/spawn.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -13,7 +14,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,7 +180,7 @@ static pid_t ask_node(const struct reach *reach, char *host, const char *launche
                       const char *attempt_dir)
 {
     char agent[1024], *rest = agent, *word;
-    char *argv[AGENT_WORDS + 5];
+    const char *argv[AGENT_WORDS + 5];
     int n = 0;
     snprintf(agent, sizeof agent, "%s", reach->agent);
     while (n < AGENT_WORDS && (word = strsep(&rest, " ")))
@@ -189,18 +189,12 @@ static pid_t ask_node(const struct reach *reach, char *host, const char *launche
     if (n == 0)
         return 0;
     argv[n++] = host;
-    argv[n++] = (char *)launcher;
-    argv[n++] = (char *)"--reap";
-    argv[n++] = (char *)attempt_dir;
+    argv[n++] = launcher;
+    argv[n++] = "--reap";
+    argv[n++] = attempt_dir;
     argv[n] = NULL;
-    posix_spawn_file_actions_t actions;
     pid_t pid = 0;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    if (posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ) != 0)
-        pid = 0;
-    posix_spawn_file_actions_destroy(&actions);
-    return pid;
+    return child_spawn(&(struct child){.argv = argv, .out = 1, .err = 2}, &pid) == 0 ? pid : 0;
 }
 
 /* Whether it ended well before the deadline; killed otherwise. */

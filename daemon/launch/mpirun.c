@@ -9,11 +9,11 @@
 #include "launch/hosts.h"
 #include "launch/record.h"
 #include "launch/shm.h"
+#include "launch/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,41 +202,19 @@ static enum status write_command(struct launch_mpirun *m, const struct launch_sp
 
 extern char **environ;
 
-static int add_actions(posix_spawn_file_actions_t *actions, const struct launch_spec *spec)
-{
-    char log[4096];
-    snprintf(log, sizeof log, "%s/log.txt", spec->job_dir);
-    int e = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
-    if (!e)
-        e = posix_spawn_file_actions_addopen(actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    if (!e)
-        e = posix_spawn_file_actions_adddup2(actions, 1, 2);
-    if (!e)
-        e = posix_spawn_file_actions_addclosefrom_np(actions, 3);
-    return e ? e : posix_spawn_file_actions_addchdir_np(actions, spec->job_dir);
-}
-
 static int spawn_launcher(const char *launcher, const char *how, const struct launch_spec *spec,
                           pid_t *ret_pid)
 {
-    char *argv[] = {(char *)launcher, (char *)(how ? how : spec->attempt_dir),
-                    (char *)(how ? spec->attempt_dir : NULL), NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setsigdefault(&attr, &all);
-    int e = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    if (!e)
-        e = add_actions(&actions, spec);
-    if (!e)
-        e = posix_spawn(ret_pid, launcher, &actions, &attr, argv, environ);
-    posix_spawnattr_destroy(&attr);
-    posix_spawn_file_actions_destroy(&actions);
+    char log[4096];
+    const char *argv[] = {launcher, how ? how : spec->attempt_dir, how ? spec->attempt_dir : NULL,
+                          NULL};
+    snprintf(log, sizeof log, "%s/log.txt", spec->job_dir);
+    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    int e = child_spawn(&(struct child){.argv = argv, .dir = spec->job_dir, .out = fd, .err = fd},
+                        ret_pid);
+    close(fd);
     return e;
 }
 
