@@ -145,10 +145,11 @@ static void loop_settle(struct daemon *d)
     d->group_err.code = ST_OK;
 }
 
+/* What comes after a failure waits for the next group: in this one it would fail too. */
 static void loop_inbox(struct daemon *d)
 {
     struct message *m;
-    for (int i = 0; i < GROUP_MAX && (m = inbox_take(d->inbox)); i++)
+    for (int i = 0; i < GROUP_MAX && d->group_err.code == ST_OK && (m = inbox_take(d->inbox)); i++)
         m->run(d, m);
 }
 

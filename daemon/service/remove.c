@@ -1,5 +1,6 @@
 /* remove.c - Remove: a job that is over is forgotten, rows and folder. */
 #include "base/log.h"
+#include "job/change.h"
 #include "job/sweep.h"
 #include "loop.h"
 #include "service/service.h"
@@ -33,7 +34,9 @@ enum status serve_remove(struct daemon *d, struct rpc_call *call, const V1(Remov
         return err_set(err, ST_NOMEM, "the daemon is out of memory");
     *id = job.id;
     enum status st = store_job_remove(d->store, job.id, err);
-    if (st == ST_OK && !loop_answer(d, call, send_remove, id, free))
+    if (st != ST_OK)
+        group_fail(d, err); /* some of its rows may be gone */
+    else if (!loop_answer(d, call, send_remove, id, free))
         st = err_set(err, ST_NOMEM, "the daemon is out of memory");
     if (st != ST_OK)
         free(id);

@@ -174,8 +174,8 @@ static enum status add_job(struct daemon *d, struct check *c, const struct submi
     if (job.in_slurm)
         TRY(keep_request(d, c, job.id, err));
     const struct keep_rule rule = keep_rule_of(c->job);
-    TRY(estimate_load(d, c->shape, c->job, &c->estimate, err));
-    if (estimate_keep(d, job.id, c->shape, c->job, err) != ST_OK ||
+    if (estimate_load(d, c->shape, c->job, &c->estimate, err) != ST_OK ||
+        estimate_keep(d, job.id, c->shape, c->job, err) != ST_OK ||
         store_keep_rule_set(d->store, job.id, &rule, err) != ST_OK)
         return group_fail(d, err);
     c->job_id = job.id;

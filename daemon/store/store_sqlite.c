@@ -134,10 +134,23 @@ void store_read_end(struct store *s)
     s->reading = false;
 }
 
+/* A statement that meets a full disk or an I/O error may make SQLite roll back by itself: what were written now would be
+ * half a group, each statement committed alone. */
+static enum status still_writing(struct store *s, struct err *err)
+{
+    if (!sqlite3_get_autocommit(s->db))
+        return ST_OK;
+    return err_set(
+        err, ST_IO,
+        "the job store %s gave up what was being written after an earlier error, so this "
+        "was not written either; try again",
+        s->path);
+}
+
 enum status store_write(struct store *s, struct err *err)
 {
     if (s->writing)
-        return ST_OK;
+        return still_writing(s, err);
     store_read_end(s);
     end_reads(s); /* a read left open would pin BEGIN to its old snapshot */
     TRY(store_run(s, store_use(s, SQL_BEGIN), "opening a transaction", err));

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
-#include "store/store.h"
+#include "store/sqlite.h"
 
 #include <signal.h>
 #include <sqlite3.h>
@@ -207,6 +207,22 @@ static bool page_one(const struct job *job, void *user)
     struct page *p = user;
     p->ids[p->n++] = job->id;
     return true;
+}
+
+/* SQLite rolls back by itself when a statement meets a full disk: what follows must not be committed alone. */
+static void a_group_that_was_given_up_takes_no_more(void **state)
+{
+    struct bed *bed = *state;
+    struct job a, b, got;
+    OK(add_job(bed, "r1", &a));
+    assert_int_equal(sqlite3_exec(bed->store->db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(add_job(bed, "r2", &b), ST_IO);
+    store_rollback(bed->store);
+    OK(add_job(bed, "r2", &b));
+    OK(store_commit(bed->store, &bed->err));
+    reopen(bed);
+    OK(store_job_load(bed->store, b.id, &got, &bed->err));
+    assert_int_equal(store_job_load(bed->store, b.id + 1, &got, &bed->err), ST_NOT_FOUND);
 }
 
 static void pages_are_newest_first(void **state)
@@ -626,6 +642,7 @@ int main(void)
         T(attempts_are_listed),
         T(a_request_is_one_job),
         T(a_group_is_all_or_nothing),
+        T(a_group_that_was_given_up_takes_no_more),
         T(pages_are_newest_first),
         T(events_are_read_from_a_cursor),
         T(a_long_series_is_thinned),
