@@ -52,6 +52,12 @@ static bool ends_attempt(enum job_event event)
            event == ON_RESOLVE_REQUEUE;
 }
 
+/* Time in a cluster's queue, or spent waiting for a full disk, is none of the attempt's. */
+static bool begins_to_run(const struct job_edge *edge)
+{
+    return edge->from == JOB_SUBMITTED && (edge->event == ON_START || edge->event == ON_HELLO);
+}
+
 /* The snapshot that the edge leads to. */
 static enum status take_edge(struct job *job, const struct job_edge *edge,
                              const struct change *change, int64_t now, struct err *err)
@@ -72,6 +78,8 @@ static enum status take_edge(struct job *job, const struct job_edge *edge,
     }
     if (edge->event == ON_RETRY)
         begin_count(job, change);
+    if (begins_to_run(edge))
+        job->attempt.started_ms = now;
     return edge->event == ON_PLACE ? begin_attempt(job, now, err) : ST_OK;
 }
 
@@ -108,7 +116,7 @@ enum status job_apply(struct daemon *d, struct active *a, enum job_event event,
         st = append_change(d, &next, edge, change, err);
     if (st == ST_OK)
         st = store_job_save(d->store, &next, err);
-    if (st == ST_OK && (event == ON_PLACE || ends_attempt(event)))
+    if (st == ST_OK && (event == ON_PLACE || begins_to_run(edge) || ends_attempt(event)))
         st = store_attempt_save(d->store, &next, err);
     if (st != ST_OK)
         return group_fail(d, err);

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "daemon.h"
+#include "job/change.h"
 #include "job/folder.h"
 #include "job/sweep.h"
 
@@ -87,6 +88,17 @@ static const char *why_no_file(const struct collection *c, const struct collecte
                                                                                   : "missing";
 }
 
+/* What a person told the next attempt to go on from; a pinned one stays anyway. */
+static void keep_start(struct collection *c, const struct job *job)
+{
+    struct collected *f = find_path(c, job->resume_from);
+    if (!f || !f->file || f->stays || job->attempt.number > job->resume_since)
+        return;
+    f->stays = true;
+    f->why = "to be resumed from";
+    c->kept_bytes += f->bytes;
+}
+
 static void apply_rule(struct collection *c, struct keep_item *items)
 {
     size_t first = 0;
@@ -126,6 +138,9 @@ enum status collection_plan(struct daemon *d, int64_t job_id, struct collection 
     if (st == ST_OK) {
         qsort(ret_c->list, ret_c->n, sizeof *ret_c->list, by_age);
         apply_rule(ret_c, items);
+        const struct active *a = jobs_find(d->jobs, job_id);
+        if (a)
+            keep_start(ret_c, &a->job);
     }
     free(items);
     return st;
@@ -136,7 +151,8 @@ enum status collection_drop_rows(struct daemon *d, int64_t job_id, const struct 
 {
     for (size_t i = 0; i < c->n; i++)
         if (!c->list[i].stays && c->list[i].row)
-            TRY(store_checkpoint_remove(d->store, job_id, c->list[i].path, err));
+            if (store_checkpoint_remove(d->store, job_id, c->list[i].path, err) != ST_OK)
+                return group_fail(d, err);
     return ST_OK;
 }
 

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "job/collect.h"
+#include "job/change.h"
 #include "job/folder.h"
 #include "loop.h"
 #include "service/service.h"
@@ -281,17 +282,21 @@ static enum status pin(struct daemon *d, int64_t job_id, struct kept_row *k, str
     struct stored_checkpoint next = k->row;
     next.path = to;
     next.pinned = true;
-    TRY(store_checkpoint_add(d->store, job_id, &next, err));
+    if (store_checkpoint_add(d->store, job_id, &next, err) != ST_OK)
+        return group_fail(d, err);
     snprintf(k->path, sizeof k->path, "%s", to);
     k->row.pinned = true;
     return ST_OK;
 }
 
-/* Back into checkpoints/, where the rule may take it; nothing is deleted by unpinning. */
-static enum status unpin(struct daemon *d, int64_t job_id, struct kept_row *k, struct err *err)
+/* Back into checkpoints/, where the rule may take it; nothing is deleted by unpinning. ret_pinned: the name that goes once
+ * this is durable; "" = it was not pinned. */
+static enum status unpin(struct daemon *d, int64_t job_id, struct kept_row *k,
+                         char ret_pinned[JOB_FILE_MAX], struct err *err)
 {
-    char pinned[JOB_FILE_MAX], path[FOLDER_PATH_MAX + JOB_FILE_MAX], back[JOB_FILE_MAX];
+    char pinned[JOB_FILE_MAX], back[JOB_FILE_MAX];
     struct stored_checkpoint row;
+    ret_pinned[0] = '\0';
     if (snprintf(pinned, sizeof pinned, PINNED "%s", path_base(k->path)) >= (int)sizeof pinned ||
         store_checkpoint_load(d->store, job_id, pinned, &row, err) == ST_NOT_FOUND)
         return ST_OK; /* it is not pinned */
@@ -308,13 +313,10 @@ static enum status unpin(struct daemon *d, int64_t job_id, struct kept_row *k, s
     struct stored_checkpoint next = k->row;
     next.path = back;
     next.pinned = false;
-    TRY(store_checkpoint_add(d->store, job_id, &next, err));
-    TRY(store_checkpoint_remove(d->store, job_id, pinned, err));
-    job_file(d, job_id, pinned, path);
-    unlink(path);
-    size_t n = strlen(path);
-    snprintf(path + n, sizeof path - n, ".sha256");
-    unlink(path);
+    if (store_checkpoint_add(d->store, job_id, &next, err) != ST_OK ||
+        store_checkpoint_remove(d->store, job_id, pinned, err) != ST_OK)
+        return group_fail(d, err);
+    snprintf(ret_pinned, JOB_FILE_MAX, "%s", pinned);
     snprintf(k->path, sizeof k->path, "%s", back);
     k->row.pinned = false;
     return ST_OK;
@@ -322,8 +324,20 @@ static enum status unpin(struct daemon *d, int64_t job_id, struct kept_row *k, s
 
 struct pinned {
     int64_t job_id;
-    char path[JOB_FILE_MAX];
+    char path[JOB_FILE_MAX], gone[JOB_FILE_MAX]; /* gone: the pinned name; "" = none goes */
 };
+
+static void drop_pinned(struct daemon *d, const struct pinned *p)
+{
+    char path[FOLDER_PATH_MAX + JOB_FILE_MAX + 16];
+    if (!p->gone[0])
+        return;
+    job_file(d, p->job_id, p->gone, path);
+    unlink(path);
+    size_t n = strlen(path);
+    snprintf(path + n, sizeof path - n, ".sha256");
+    unlink(path);
+}
 
 static void send_pin(struct daemon *d, struct rpc_call *call, void *arg)
 {
@@ -332,6 +346,7 @@ static void send_pin(struct daemon *d, struct rpc_call *call, void *arg)
     struct kept_row k;
     struct err err;
     V1(PinCheckpointReply) reply = ESPALIER__V1__PIN_CHECKPOINT_REPLY__INIT;
+    drop_pinned(d, p);
     enum status st = load_row(d, p->job_id, p->path, &k, &err);
     if (st == ST_OK)
         reply.checkpoint = new_checkpoint(&w, &k.row);
@@ -349,16 +364,17 @@ enum status serve_pin_checkpoint(struct daemon *d, struct rpc_call *call,
                                  const V1(PinCheckpointRequest) * request, struct err *err)
 {
     struct job job;
-    char path[JOB_FILE_MAX];
+    char path[JOB_FILE_MAX], gone[JOB_FILE_MAX] = "";
     struct kept_row k;
     TRY(lookup_job(d, request->id, &job, err));
     TRY(find_checkpoint_file(d, job.id, request->name, path, err));
     TRY(load_row(d, job.id, path, &k, err));
-    TRY(request->pinned ? pin(d, job.id, &k, err) : unpin(d, job.id, &k, err));
+    TRY(request->pinned ? pin(d, job.id, &k, err) : unpin(d, job.id, &k, gone, err));
     struct pinned *p = malloc(sizeof *p);
     if (p) {
         p->job_id = job.id;
         snprintf(p->path, sizeof p->path, "%s", k.path);
+        snprintf(p->gone, sizeof p->gone, "%s", gone);
     }
     if (!p || !loop_answer(d, call, send_pin, p, free)) {
         free(p);
