@@ -231,8 +231,7 @@ static void time_rows(struct buf *out, const struct term *t, const Espalier__V1_
         buf_puts(out, "unknown: no job of this model, batch and ranks has run here yet\n");
     if (p->attempts > 1) {
         row(out, t, "attempts");
-        buf_printf(out,
-                   "%u, cut by resources.time_minutes; each goes on from the last checkpoint\n",
+        buf_printf(out, "%u, cut by slurm.time_minutes; each goes on from the last checkpoint\n",
                    p->attempts);
     }
     if (p->cluster[0]) {

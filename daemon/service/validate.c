@@ -36,14 +36,15 @@ static void fill_phases(struct wire_check *w, struct check *c)
     w->plan.cluster = c->cluster;
 }
 
-/* On Slurm the time limit cuts a job into attempts; elsewhere it ends it. */
+/* Slurm's time cuts a job into attempts; the limit of an attempt ends the job. */
 static void fill_attempts(struct wire_check *w, const struct check *c)
 {
-    double limit = (double)c->job->resources_time_minutes * 60, seconds = c->estimate.seconds;
-    if (limit == 0 || seconds == 0)
+    double seconds = c->estimate.seconds, limit = (double)c->job->resources_time_minutes * 60,
+           cut = c->in_slurm ? (double)c->job->slurm_time_minutes * 60 : 0;
+    if (seconds == 0 || (limit == 0 && cut == 0))
         return;
-    w->plan.attempts = c->in_slurm ? (uint32_t)(seconds / limit) + 1 : 1;
-    if (c->in_slurm || seconds <= limit)
+    w->plan.attempts = cut > 0 ? (uint32_t)(seconds / cut) + 1 : 1;
+    if (limit == 0 || (cut > 0 && cut < limit) || seconds <= limit)
         return;
     snprintf(w->time_note, sizeof w->time_note,
              "it will take about %.0f minutes, but resources.time_minutes ends it after %lld",
