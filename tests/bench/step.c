@@ -126,10 +126,10 @@ static enum status save(struct run *r, struct err *err)
 {
     const struct batch *b = &r->batch;
     const struct safetensors_out tensors[] = {
-        {"image", DTYPE_F32, DTYPE_REAL, 4, {b->B, b->height, b->width, 3}, b->image, NULL},
-        {"tokens", DTYPE_I32, DTYPE_I32, 2, {b->B, b->L}, b->token, NULL},
-        {"boxes", DTYPE_F32, DTYPE_REAL, 3, {b->B, BOXES, 4}, b->box, NULL},
-        {"positive", DTYPE_U8, DTYPE_U8, 3, {b->B, BOXES, b->L}, b->positive, NULL},
+        {"image", DTYPE_F32, DTYPE_REAL, 4, {b->B, b->height, b->width, 3}, b->image, NULL, NULL},
+        {"tokens", DTYPE_I32, DTYPE_I32, 2, {b->B, b->L}, b->token, NULL, NULL},
+        {"boxes", DTYPE_F32, DTYPE_REAL, 3, {b->B, BOXES, 4}, b->box, NULL, NULL},
+        {"positive", DTYPE_U8, DTYPE_U8, 3, {b->B, BOXES, b->L}, b->positive, NULL, NULL},
     };
     const struct export_options options = {.dtype = DTYPE_F32};
     char sha[HASH_HEX_SIZE], path[4096];
