@@ -47,7 +47,7 @@ static void scene_init(struct scene *s, const struct ladder *l, bool large)
     l->make(s);
 }
 
-static void scene_fini(struct scene *s)
+void scene_fini(struct scene *s)
 {
     for (int i = 0; i < s->arrays; i++)
         free(s->array[i]);
@@ -103,8 +103,7 @@ static int check(const struct ladder *l, struct scene *s)
 
 #define ENOUGH 0.3 /* seconds a rung, and at least three runs */
 
-/* With one thread the processor's time: what other programs take does not show. */
-static double seconds_now(bool alone)
+double ladder_seconds(bool alone)
 {
     struct timespec t;
     clock_gettime(alone ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
@@ -118,9 +117,9 @@ static double best_seconds(const struct ladder *l, struct scene *s, const struct
     for (int runs = 0; runs < 3 || (total < ENOUGH && runs < 1000); runs++) {
         if (l->reset)
             l->reset(s);
-        double begun = seconds_now(alone);
+        double begun = ladder_seconds(alone);
         rung->run(s);
-        double seconds = seconds_now(alone) - begun;
+        double seconds = ladder_seconds(alone) - begun;
         total += seconds;
         best = fmin(best, seconds);
     }
@@ -158,10 +157,10 @@ static int climb(const struct ladder *l, bool timed, bool alone)
     return faults;
 }
 
-static bool chosen(const struct ladder *l, int names, char **name)
+static bool chosen(const char *ladder, int names, char **name)
 {
     for (int i = 0; i < names; i++)
-        if (strcmp(name[i], l->name) == 0)
+        if (strcmp(name[i], ladder) == 0)
             return true;
     return names == 0;
 }
@@ -184,7 +183,9 @@ int main(int argc, char **argv)
     if (timed)
         printf("%s\n", backend_describe(backend_find("cpu")));
     for (size_t i = 0; i < LADDERS; i++)
-        if (chosen(ladders[i], argc - at, argv + at))
+        if (chosen(ladders[i]->name, argc - at, argv + at))
             faults += climb(ladders[i], timed, threads == 1);
+    if (chosen("products", argc - at, argv + at))
+        faults += products_compare(timed && threads == 1);
     return faults ? 1 : 0;
 }

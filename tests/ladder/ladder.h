@@ -44,5 +44,11 @@ extern const struct ladder ladder_gemm, ladder_layernorm, ladder_softmax, ladder
 /* The next array: n numbers of about N(0,1), or zeros; returns it. */
 real *scene_normal(struct scene *s, int64_t n);
 real *scene_zero(struct scene *s, int64_t n);
+void scene_fini(struct scene *s);
+/* With one thread (alone) the processor's time: what other programs take does not show. */
+double ladder_seconds(bool alone);
+
+/* Not a ladder: the products of a step's layers against BLAS, odd shapes checked, with `timed` a step's timed too, on one thread. */
+int products_compare(bool timed);
 
 #endif
