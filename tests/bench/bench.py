@@ -15,7 +15,7 @@ import machine  # noqa: E402
 import step_rows  # noqa: E402
 import store_rows  # noqa: E402
 import wire_rows  # noqa: E402
-from rows import table  # noqa: E402
+from rows import HEAD, line, processor_time, text  # noqa: E402
 
 # name, the rows it gives beside one of its own name, function
 BENCHES = (
@@ -23,6 +23,9 @@ BENCHES = (
     ("step_large_f32", step_rows.beside("large"), step_rows.step_large),
     ("step_tiny_f32", step_rows.beside("tiny"), step_rows.step_tiny),
     ("conv_1x1", tuple("conv_" + n for n in conv_rows.NAMES[1:]), conv_rows.conv),
+    ("step_small_bf16", (), step_rows.step_small_bf16),
+    ("step_large_bf16", (), step_rows.step_large_bf16),
+    ("compressed_inference", ("compressed_inference_large",), step_rows.compressed_inference),
     ("search_overhead", ("search_active", "search_pull"), job_rows.search_overhead),
     ("ranks_2x1", ("ranks_2x1_small",), job_rows.ranks_2x1),
     ("rpc_echo", ("rpc_echo_p50", "rpc_echo_p99", "rpc_echo_8", "rpc_echo_8_p50", "rpc_echo_8_p99"), wire_rows.rpc_echo),
@@ -41,6 +44,7 @@ def arguments():
     p.add_argument("--json", metavar="FILE", help="also write {machine, rows} there")
     p.add_argument("--repeat", type=int, default=3, metavar="N", help="repetitions of each side (3)")
     p.add_argument("--peer-python", default="/usr/bin/python3", metavar="PATH", help="Python with the PyTorch to compare with")
+    p.add_argument("--torch", metavar="PATH", help="Python with a current PyTorch, as a second peer of the steps; none unless given")
     p.add_argument("--build", default=os.path.join(machine.ROOT, "build", "release"), metavar="DIR", help="build folder")
     o = p.parse_args()
     if o.repeat < 1:
@@ -64,32 +68,50 @@ def sides(o, chosen):
     """Library, kernel set and threads of both sides, before anything is timed."""
     if not any(name.startswith("step_") for name, _, _ in chosen):
         return {}
-    peer = machine.torch_blas(o.peer_python)
+    about = {}
+    if any(name.endswith("_f32") for name, _, _ in chosen):
+        about["peer"] = machine.torch_blas(o.peer_python)["text"]
+        if o.torch:
+            about["current"] = machine.torch_blas(o.torch)["text"]
     ours = step_rows.run([os.path.join(o.programs, "bench_step"), "--size", "micro", "--steps", "1"])["library"]
-    return dict(ours=ours.replace(" threads=1", ""), peer=peer["text"])
+    return dict(about, ours=ours.replace(" threads=1", ""))
 
 
 def run(o, chosen):
     about = dict(machine.describe(), **sides(o, chosen))
     machine.note("machine  %s, %d cores, %.1f GiB, commit %s" % (about["cpu"], about["cores"], about["memory_bytes"] / 2 ** 30,
                                                               about["commit"]))
-    for side in ("ours", "peer"):
+    for side in ("ours", "peer", "current"):
         if side in about:
-            machine.note("%s     %s" % (side, about[side]))
+            machine.note("%-8s %s" % (side, about[side]))
     if about["load_average"] > 0.3 * about["cores"]:
         machine.note("NOTE     the load average is %.1f: other programs are running, and the figures will show it"
                      % about["load_average"])
     rows = []
+    print(line(HEAD), flush=True)
     for name, _, function in chosen:
         begun = time.monotonic()
         machine.note("running  %s ..." % name)
-        rows += function(o)
+        for r in function(o):
+            print(text(r), flush=True)
+            if processor_time(r):
+                machine.note("         %s" % processor_time(r))
+            rows.append(r)
+        about["load_average_after"] = os.getloadavg()[0]
+        if o.json:
+            write_json(o.json, about, rows)
         machine.note("         %.0f s" % (time.monotonic() - begun))
-    about["load_average_after"] = os.getloadavg()[0]
     for r in rows:
-        if "ours_library" in r and r["name"].startswith("step_"):
+        if "peer_library" in r:
             machine.note("%s: ours %s; peer %s, %s" % (r["name"], r["ours_library"], r["peer_library"], r["peer_is"]))
-    return about, rows
+
+
+def write_json(path, about, rows):
+    """After every benchmark: an interrupted run leaves what it had."""
+    with open(path + ".part", "w") as f:
+        json.dump(dict(machine=about, rows=rows), f, indent=1)
+        f.write("\n")
+    os.replace(path + ".part", path)
 
 
 def main():
@@ -99,15 +121,12 @@ def main():
         return 0
     chosen = [b for b in BENCHES if not o.names or any(n in (b[0], *b[1]) for n in o.names)]
     try:
-        about, rows = run(o, chosen)
+        run(o, chosen)
     except machine.Refused as fault:
         print("bench: %s" % fault, file=sys.stderr)
         return 1
-    print(table(rows))
-    if o.json:
-        with open(o.json, "w") as f:
-            json.dump(dict(machine=about, rows=rows), f, indent=1)
-            f.write("\n")
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

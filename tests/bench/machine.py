@@ -50,6 +50,12 @@ def cpu_name():
     return platform.machine()
 
 
+def has(flag):
+    """Whether the processor names this flag (x86)."""
+    with open("/proc/cpuinfo") as f:
+        return any(line.startswith("flags") and flag in line.split() for line in f)
+
+
 def memory_bytes():
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
@@ -74,8 +80,8 @@ def torch_blas(python):
     try:
         said = json.loads(output([python, os.path.join(HERE, "torch_step.py"), "--describe"]))
     except Refused as fault:
-        raise Refused("%s cannot run the PyTorch peer: %s\nInstall it:  apt-get install python3-torch python3-scipy "
-                      "python3-numpy" % (python, str(fault).splitlines()[-1])) from None
+        raise Refused("%s cannot run the PyTorch peer: %s\nIt needs torch, scipy and numpy; Debian's:  apt-get install "
+                      "python3-torch python3-scipy python3-numpy" % (python, str(fault).splitlines()[-1])) from None
     if said["kind"] in ("reference", "unknown"):
         raise Refused("PyTorch of %s multiplies matrices with %s, which is no fair peer.\nInstall a fast BLAS and choose it: "
                       " apt-get install libopenblas0-pthread;  update-alternatives --config libblas.so.3-x86_64-linux-gnu"

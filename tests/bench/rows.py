@@ -16,14 +16,25 @@ def span(values):
     return [min(values), max(values)]
 
 
-def table(rows):
-    head = ("name", "value", "unit", "peer", "ratio", "better", "peer is")
-    cells = [head] + [(r["name"], number(r["value"]), r["unit"], number(r["peer"]), number(r["ratio"], 3), r["better"],
-                       r["peer_is"]) for r in rows]
-    width = [max(len(line[i]) for line in cells) for i in range(len(head))]
-    right = (1, 3, 4)
-    return "\n".join("  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(line, width))).rstrip()
-                     for line in cells)
+HEAD = ("name", "value", "unit", "peer", "ratio", "better", "peer is")
+WIDTHS = (-32, 8, -16, 8, 7, -6, -0)  # below 0: to the left
+
+
+def line(cells):
+    """One line of the table; rows are printed one by one, so its widths are fixed."""
+    return "  ".join(c.ljust(-w) if w <= 0 else c.rjust(w) for c, w in zip(cells, WIDTHS)).rstrip()
+
+
+def text(r):
+    return line((r["name"], number(r["value"]), r["unit"], number(r["peer"]), number(r["ratio"], 3), r["better"], r["peer_is"]))
+
+
+def processor_time(r):
+    """What still tells two sides apart on a busy machine; "" for a row without it."""
+    cpu = {side: parts.get("cpu") for side, parts in r.get("parts_ms", {}).items()}
+    if not cpu.get("ours") or not cpu.get("peer"):
+        return ""
+    return "%s ms of processor time against %s: %.3f" % (number(cpu["ours"]), number(cpu["peer"]), cpu["ours"] / cpu["peer"])
 
 
 def number(x, digits=4):
