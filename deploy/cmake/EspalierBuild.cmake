@@ -51,5 +51,8 @@ function(espalier_test name)
   if(NOT A_TIMEOUT)
     set(A_TIMEOUT 120)
   endif()
+  if(CMAKE_CROSSCOMPILING) # an emulator runs them
+    math(EXPR A_TIMEOUT "10 * ${A_TIMEOUT}")
+  endif()
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABEL}" TIMEOUT ${A_TIMEOUT})
 endfunction()
