@@ -12,15 +12,21 @@ enum status structure_create(struct structure **ret_st, const struct frame *fram
     if (st) {
         st->frame = frame;
         st->m = malloc(n);
-        st->s = calloc(n, 1);
+        st->s = malloc(n);
     }
     if (!st || !st->m || !st->s) {
         structure_destroy(st);
         return err_set(err, ST_NOMEM, "out of memory for a structure of %d groups", frame->ngroups);
     }
-    memset(st->m, 1, n);
+    structure_fill(st);
     *ret_st = st;
     return ST_OK;
+}
+
+void structure_fill(struct structure *st)
+{
+    memset(st->m, 1, (size_t)st->frame->ngroups);
+    memset(st->s, 0, (size_t)st->frame->ngroups);
 }
 
 void structure_destroy(struct structure *st)

@@ -84,6 +84,7 @@ struct structure {
 /* Starts full: m = 1, s = 0. */
 enum status structure_create(struct structure **ret_st, const struct frame *frame, struct err *err);
 void structure_destroy(struct structure *st);
+void structure_fill(struct structure *st); /* as created: every group kept, none shared */
 void structure_copy(struct structure *to, const struct structure *from); /* same frame */
 bool structure_equal(const struct structure *a, const struct structure *b);
 

@@ -1,8 +1,9 @@
 """Ranks that do not see the same: cores, kernels, numbers or files. They stay in step, or are refused with a sentence."""
 import os
 import platform
+import shutil
 
-from job import Case, run_apart
+from job import Case, exports, kill_at, run, run_apart
 
 SEARCH = [(f"phases.{s}.steps", 0) for s in ("warmup", "pretrain", "task", "control")] + [("phases.finetune.steps", 4)]
 ONE_STEP = [(f"phases.{s}.steps", 0) for s in ("warmup", "pretrain", "control", "search", "finetune")] + [("phases.task.steps", 1)]
@@ -39,6 +40,25 @@ try:
         assert "Haswell" in log and "Nehalem" in log, log
     else:
         print("skipped: the names of BLAS's kernels are of x86")
+
+    # A checkpoint that one rank cannot read is passed over by all, and nothing of it stays on those that could: whether an older
+    # one serves, or none does.
+    short = ONE_STEP[:-1] + [("phases.task.steps", 10), ("train.checkpoint_every", 2)]
+    whole = case.job("whole", 2, short)
+    run(whole)
+    stopped = case.job("stopped", 2, short)
+    assert kill_at(stopped, "task 6/10")
+    for name, damaged in (("newest", slice(-1, None)), ("all", slice(None))):
+        folders = [case.dir / f"{name}-{i}" for i in (0, 1)]
+        for folder in folders:
+            shutil.copytree(stopped, folder)
+        files = sorted((folders[0] / "checkpoints").glob("step-*.safetensors"))
+        for file in files[damaged]:
+            file.write_bytes(file.read_bytes()[:-100])
+        log = run_apart(folders, [[], []], timeout=120)
+        assert log.count("checkpoint passed over: ") == len(files[damaged]) and len(files) > 1, log
+        assert ("resumed from" in log) == (name == "newest"), log
+        assert exports(folders[0]) == exports(whole), name
 finally:
     case.close()
 print("ranks that differ stay in step or are refused")

@@ -58,6 +58,13 @@ try:
     log = run(folder, 1, expect=14)
     assert "all queries answer alike" in log and "the model has collapsed at step 3" in log, log
 
+    # What was seen of it before a kill counts: the resumed job ends at the step at which it would have ended.
+    folder = case.job("alike-killed", 1, start + [("model.init", alike), ("train.on_collapse", "stop"), ("train.log_every", 1),
+                                                 ("model.dropout", 0), ("train.checkpoint_every", 1)])
+    kill_at(folder, "task 2/10", 1)
+    log = run(folder, 1, expect=14)
+    assert "resumed from" in log and "the model has collapsed at step 3" in log, log
+
     # Another model's file.
     folder = case.job("other", 1, start + [("model.init", good / "export" / "expanded" / "model.safetensors"),
                                           ("model.ffn", 96)])

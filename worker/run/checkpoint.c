@@ -62,6 +62,7 @@ static struct json_object *state_to_json(struct run *r)
     put_int(o, "total_step", s->total_step);
     put_int(o, "skipped", s->skipped);
     put_int(o, "nan_row", s->nan_row);
+    put_int(o, "collapse_row", s->collapse_row);
     put_int(o, "hardened", s->hardened);
     put_int(o, "frozen_at", s->frozen_at);
     put_int(o, "hyper_steps", s->hyper_steps);
@@ -93,6 +94,7 @@ static void state_from_json(struct run_state *s, struct json_object *o)
     s->total_step = json_get_int(o, "total_step", 0);
     s->skipped = json_get_int(o, "skipped", 0);
     s->nan_row = (int)json_get_int(o, "nan_row", 0);
+    s->collapse_row = (int)json_get_int(o, "collapse_row", 0);
     s->hardened = json_get_int(o, "hardened", 0) != 0;
     s->frozen_at = json_get_int(o, "frozen_at", -1);
     s->hyper_steps = json_get_int(o, "hyper_steps", 0);
@@ -409,7 +411,8 @@ static bool is_named(const struct run *r, const char *path)
     return r->folder->resume_from && strcmp(r->folder->resume_from, path) == 0;
 }
 
-static enum status resume_from_set(struct run *r, const struct checkpoint_set *set, struct err *err)
+static enum status resume_from_set(struct run *r, const struct checkpoint_set *set,
+                                   bool *ret_resumed, struct err *err)
 {
     char path[CHECKPOINT_PATH_MAX];
     for (int skip = 0;; skip++) {
@@ -417,6 +420,7 @@ static enum status resume_from_set(struct run *r, const struct checkpoint_set *s
         if (!path[0] && r->folder->resume_from)
             return err_set(err, ST_NOT_FOUND, "cannot resume: the checkpoint %s is gone",
                            r->folder->resume_from);
+        *ret_resumed = path[0];
         if (!path[0])
             return ST_OK;
         struct err local = {0};
@@ -430,15 +434,16 @@ static enum status resume_from_set(struct run *r, const struct checkpoint_set *s
         if (st != ST_CORRUPT || is_named(r, path))
             return err_set(err, st, "cannot resume: %s", local.text);
         run_note(r, REPORT_WARNING, "checkpoint passed over: %s", local.text);
+        run_forget(r); /* a rank may have read it well */
     }
 }
 
-enum status run_resume(struct run *r, struct err *err)
+enum status run_resume(struct run *r, bool *ret_resumed, struct err *err)
 {
     struct checkpoint_set set = {0};
     TRY(run_agree(r, run_rewind(r, err), err));
     TRY(run_agree(r, run_root(r) ? checkpoints_find(r->folder, true, &set, err) : ST_OK, err));
-    enum status st = resume_from_set(r, &set, err);
+    enum status st = resume_from_set(r, &set, ret_resumed, err);
     checkpoints_fini(&set);
     if (st == ST_OK)
         tell_what_is_there(r);

@@ -91,6 +91,18 @@ void run_drop_hypernet(struct run *r)
     r->hyper = NULL;
 }
 
+void run_drop_model(struct run *r)
+{
+    run_drop_hypernet(r);
+    adamw_destroy(r->opt);
+    r->opt = NULL;
+    if (r->ema)
+        r->backend->memory->release(r->ema);
+    r->ema = NULL;
+    model_destroy(r->model);
+    r->model = NULL;
+}
+
 enum status run_fresh_hypernet(struct run *r, struct err *err)
 {
     const struct hypernet_config cfg = {.width = (int)r->job->method_hyper_width,

@@ -71,6 +71,7 @@ static enum status leave_stage(struct run *r, struct err *err)
     r->state.stage++;
     skip_unwanted(r);
     r->state.step = 0;
+    r->state.collapse_row = 0;
     run_forget_metrics(r, BEST_LOSS);
     adamw_destroy(r->opt);
     r->opt = NULL;
@@ -91,8 +92,9 @@ static enum status run_stages(struct run *r, struct err *err)
 enum status run_recipe(struct run *r, struct err *err)
 {
     r->stage_entered_ns = clock_mono_ns();
-    TRY(run_resume(r, err));
-    if (!r->model)
+    bool resumed;
+    TRY(run_resume(r, &resumed, err));
+    if (!resumed)
         TRY(run_agree(r, start_model(r, err), err));
     say_hello(r);
     enum status st = run_root(r) ? write_reproduce(r, err) : ST_OK;

@@ -167,6 +167,17 @@ static enum status check_kernels(struct run *r, struct err *err)
         own, first);
 }
 
+void run_forget(struct run *r)
+{
+    run_drop_model(r);
+    if (r->structure)
+        structure_fill(r->structure);
+    r->state = (struct run_state){.frozen_at = -1, .kept = 1, .sampled = 1};
+    run_forget_metrics(r, BEST_LOSS);
+    json_object_put(r->result);
+    r->result = json_object_new_object();
+}
+
 enum status run_create(struct run **ret_run, struct job_folder *folder, struct comm *comm,
                        struct err *err)
 {
@@ -176,11 +187,7 @@ enum status run_create(struct run **ret_run, struct job_folder *folder, struct c
     r->folder = folder;
     r->job = folder->job;
     r->comm = comm;
-    r->state.frozen_at = -1;
-    r->state.kept = 1;
-    run_forget_metrics(r, BEST_LOSS);
-    r->state.sampled = 1;
-    r->result = json_object_new_object();
+    run_forget(r);
     open_pulse(r);
     enum status st = open_report(r, err);
     if (st == ST_OK)
@@ -201,12 +208,7 @@ void run_destroy(struct run *r)
     report_close(r->report);
     pulse_close(r->pulse);
     json_object_put(r->result);
-    adamw_destroy(r->hyper_opt);
-    hypernet_destroy(r->hyper);
-    adamw_destroy(r->opt);
-    if (r->ema)
-        r->backend->memory->release(r->ema);
-    model_destroy(r->model);
+    run_drop_model(r);
     structure_destroy(r->structure);
     frame_destroy(r->frame);
     corpus_close(r->corpus);

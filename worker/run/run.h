@@ -55,6 +55,7 @@ struct run_state {
     int64_t total_step; /* over all stages */
     int64_t skipped;    /* steps with NaN or Inf, ever */
     int nan_row;        /* and in a row now */
+    int collapse_row;   /* reports of the stage in a row by which all queries answer alike */
     bool hardened;      /* the model is compact */
     int64_t frozen_at;  /* step of the search at which the structure was frozen; -1 before */
     int64_t hyper_steps;
@@ -102,6 +103,9 @@ struct run {
 /* What computes, by train.precision; ST_UNSUPPORTED names the remedy where the processor cannot. Borrowed, static. */
 enum status run_backend(const struct backend **ret_be, const struct jobfile *job, struct err *err);
 
+/* As at creation: no model, no optimiser, the whole structure, nothing done. Of what was loaded nothing stays. */
+void run_forget(struct run *r);
+
 enum status run_create(struct run **ret_run, struct job_folder *folder, struct comm *comm,
                        struct err *err);
 void run_destroy(struct run *r);
@@ -132,9 +136,9 @@ static inline bool run_root(const struct run *r)
 
 /* checkpoints/step-N.safetensors, then the older ones go. Collective. */
 enum status run_checkpoint(struct run *r, struct err *err);
-/* Newest that is whole; a damaged one is named and passed over. ST_OK without any: from the start.
- * Collective. */
-enum status run_resume(struct run *r, struct err *err);
+/* Newest that is whole; a damaged one is named and passed over. None: ST_OK, *ret_resumed is false and all is as after
+ * run_create(), on every rank. Collective. */
+enum status run_resume(struct run *r, bool *ret_resumed, struct err *err);
 /* Rank 0, before the resume: sets aside what a `retry --from` leaves behind. rewind.c */
 enum status run_rewind(struct run *r, struct err *err);
 /* checkpoints/dense.safetensors: the dense model between task and control. Collective. */
@@ -149,6 +153,7 @@ void run_restart_ema(struct run *r); /* the EMA becomes the weights as they are 
 enum status run_fresh_optimiser(struct run *r, struct err *err);
 enum status run_fresh_hypernet(struct run *r, struct err *err); /* with its optimiser */
 void run_drop_hypernet(struct run *r);
+void run_drop_model(struct run *r); /* with EMA, optimiser and hypernetwork */
 /* Exchanges the model's values with the EMA's. */
 void run_swap_ema(struct run *r);
 

@@ -33,11 +33,10 @@ static enum status guard_numbers(struct run *r, const struct step_result *step, 
         r->state.nan_row, stage_name(r->state.stage));
 }
 
-static enum status guard_collapse(struct run *r, const struct step_result *step, int *row,
-                                  struct err *err)
+static enum status guard_collapse(struct run *r, const struct step_result *step, struct err *err)
 {
-    bool alike = step->losses.query_cosine > COLLAPSE_COSINE;
-    *row = alike ? *row + 1 : 0;
+    int *row = &r->state.collapse_row;
+    *row = step->losses.query_cosine > COLLAPSE_COSINE ? *row + 1 : 0;
     if (r->job->train_on_collapse == COLLAPSE_IGNORE || *row != COLLAPSE_LOSSES)
         return ST_OK;
     run_note(r, REPORT_WARNING,
@@ -65,7 +64,7 @@ static void report_cost(struct run *r)
 }
 
 static enum status report_step(struct run *r, const struct phase_plan *plan,
-                               const struct step_result *step, int *collapse_row, struct err *err)
+                               const struct step_result *step, struct err *err)
 {
     if (r->state.step % r->job->train_log_every != 0 && r->state.step != plan->steps)
         return ST_OK;
@@ -79,7 +78,7 @@ static enum status report_step(struct run *r, const struct phase_plan *plan,
     run_metric(r, "loss.contrast", step->losses.contrast, "");
     if (plan->dense > 0)
         run_metric(r, "loss.dense", step->losses.dense, "");
-    return guard_collapse(r, step, collapse_row, err);
+    return guard_collapse(r, step, err);
 }
 
 static enum status stop_here(struct run *r, struct err *err)
@@ -107,7 +106,7 @@ static enum status checkpoint_here(struct run *r, const struct train_hooks *hook
 }
 
 static enum status one_step(struct run *r, struct loader *loader, const struct phase_plan *plan,
-                            const struct train_hooks *hooks, int *collapse_row, struct err *err)
+                            const struct train_hooks *hooks, struct err *err)
 {
     int64_t started = clock_mono_ns(), traced = trace_begin(r->trace);
     struct step_result step = {0};
@@ -125,7 +124,7 @@ static enum status one_step(struct run *r, struct loader *loader, const struct p
     r->state.total_step++;
     run_time_step(r, 1e-9 * (double)(clock_mono_ns() - started));
     TRY(guard_numbers(r, &step, err));
-    TRY(report_step(r, plan, &step, collapse_row, err));
+    TRY(report_step(r, plan, &step, err));
     if (step.stop)
         return stop_here(r, err);
     if (r->state.step % r->job->train_checkpoint_every == 0 && r->state.step < plan->steps &&
@@ -172,11 +171,10 @@ enum status train_stage(struct run *r, const struct train_hooks *hooks, struct e
     if (st == ST_OK)
         st = open_steps(r, err);
     st = run_agree(r, st, err);
-    int collapse_row = 0;
     timeline_phase(r);
     model_use_dense(r->model, plan.dense);
     while (st == ST_OK && r->state.step < plan.steps)
-        st = one_step(r, loader, &plan, hooks, &collapse_row, err);
+        st = one_step(r, loader, &plan, hooks, err);
     model_use_dense(r->model, 0);
     st = end_trace(r, st, err);
     close_steps(r);
