@@ -122,7 +122,7 @@ static enum status fake_start(struct launch *l, const struct launch_spec *spec, 
     if (load(spec, &a))
         return ST_OK;
     if (parse_script(spec->name).refuse)
-        return err_set(err, ST_UNAVAILABLE, "the script of attempt %d says refuse", spec->attempt);
+        return err_set(err, ST_UNSUPPORTED, "the script of attempt %d says refuse", spec->attempt);
     a.started_ms = f->clock->wall_ms(f->clock);
     return save(spec, &a, err);
 }
