@@ -116,6 +116,7 @@ static bool find_token(const struct access *a, const char *bearer, int64_t now_m
             continue;
         snprintf(ret_identity->name, sizeof ret_identity->name, "%s", t->name);
         ret_identity->role = t->role;
+        ret_identity->expires_ms = t->expires_ms;
         found = true;
     }
     return found;

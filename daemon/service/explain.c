@@ -155,6 +155,23 @@ static void because_of_room(const struct daemon *d, struct explanation *x, const
     }
 }
 
+/* Whose job it is not is not told which it is. */
+static void because_of_one(const struct daemon *d, struct explanation *x, const struct job *other)
+{
+    bool seen = access_sees_job((struct daemon *)d, other->id);
+    char which[32] = "a job of others", hold[48] = "";
+    if (seen) {
+        snprintf(which, sizeof which, "job %lld", (long long)other->id);
+        snprintf(hold, sizeof hold, "; or espalier hold %lld", (long long)other->id);
+    }
+    struct cause *c = because(x,
+                              "room is free, but it is kept for %s (priority %d, this one has %d), "
+                              "which comes first and waits for more",
+                              which, other->priority, x->job.priority);
+    helps(c, "espalier update %s --priority %d lets it pass%s", x->id,
+          other->priority < 100 ? other->priority + 1 : 100, hold);
+}
+
 /* There is room for it now, but others come first. */
 static void because_of_others(const struct daemon *d, struct explanation *x)
 {
@@ -163,13 +180,7 @@ static void because_of_others(const struct daemon *d, struct explanation *x)
         if (!job_state_is_waiting(other->state) || other->in_slurm || other->id == x->job.id ||
             !is_before(other, &x->job))
             continue;
-        struct cause *c =
-            because(x,
-                    "room is free, but it is kept for job %lld (priority %d, this one has %d), "
-                    "which comes first and waits for more",
-                    (long long)other->id, other->priority, x->job.priority);
-        helps(c, "espalier update %s --priority %d lets it pass; or espalier hold %lld", x->id,
-              other->priority < 100 ? other->priority + 1 : 100, (long long)other->id);
+        because_of_one(d, x, other);
         return;
     }
 }

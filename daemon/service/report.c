@@ -36,12 +36,42 @@ static bool token_equals(const char *given, const char *right)
     return diff == 0;
 }
 
+struct shown {
+    int attempt;
+    const char *token;
+    bool right;
+};
+
+static bool compare_one(const struct attempt *a, void *user)
+{
+    struct shown *s = user;
+    s->right = a->number == s->attempt && token_equals(s->token, a->token);
+    return false;
+}
+
+/* Anybody may call this, so whoever shows no token of an attempt is not told what is there. */
+static enum status check_token(struct daemon *d, const V1(ReportRequest) * r, struct job *ret_job,
+                               struct err *err)
+{
+    struct shown shown = {(int)r->attempt, r->token, false};
+    enum status st = lookup_job(d, r->job_id, ret_job, err);
+    if (st == ST_OK && r->attempt == (uint32_t)ret_job->attempt.number)
+        compare_one(&ret_job->attempt, &shown);
+    else if (st == ST_OK && r->attempt > 0 && r->attempt < (uint32_t)ret_job->attempt.number)
+        st = store_attempts(d->store, ret_job->id, shown.attempt - 1, compare_one, &shown, err);
+    if (st != ST_OK && st != ST_NOT_FOUND && st != ST_DENIED)
+        return st;
+    return shown.right ? ST_OK
+                       : err_set(err, ST_DENIED, "the token is not that of attempt %u of job %.20s",
+                                 r->attempt, r->job_id);
+}
+
 /* Only the newest attempt of a job that is not over may report, and only with its token. */
 static enum status find_reporter(struct daemon *d, const V1(ReportRequest) * r,
                                  struct active **ret_active, struct err *err)
 {
     struct job job;
-    TRY(lookup_job(d, r->job_id, &job, err));
+    TRY(check_token(d, r, &job, err));
     struct active *a = jobs_find(d->jobs, job.id);
     /* An attempt that was called over, by whatever evidence or by a person, must not come back. */
     if (!a || a->job.attempt.ended_ms || job_state_is_over(a->job.state) ||
@@ -51,9 +81,6 @@ static enum status find_reporter(struct daemon *d, const V1(ReportRequest) * r,
             "attempt %u of job %lld is not running: the job is %s, its newest attempt is "
             "%d; end without writing",
             r->attempt, (long long)job.id, job_state_name(job.state), job.attempt.number);
-    if (!token_equals(r->token, a->job.attempt.token))
-        return err_set(err, ST_DENIED, "the token is not that of attempt %u of job %lld",
-                       r->attempt, (long long)job.id);
     *ret_active = a;
     return ST_OK;
 }

@@ -149,6 +149,11 @@ static void step(struct daemon *d, struct slot *slot)
         close_slot(d, slot, ST_CANCELLED, "the client is gone");
         return;
     }
+    int64_t expires = rpc_call_identity(s->call)->expires_ms;
+    if (expires && daemon_now_ms(d) >= expires) {
+        close_slot(d, slot, ST_DENIED, "the token has expired");
+        return;
+    }
     if (!s->due || !s->clear_to_send)
         return;
     if (s->looking && streams_share_is_spent(d)) {

@@ -63,6 +63,7 @@ enum status rpc_server_listen(struct rpc_server *s, const char *address, int *re
 struct rpc_identity {
     char name[RPC_NAME_MAX]; /* "" = unknown */
     int role;
+    int64_t expires_ms; /* when it ends to be valid, on the guard's clock; 0 = never */
 };
 struct rpc_arrival {
     const char *method; /* as it was called, whether it exists or not */

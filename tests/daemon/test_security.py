@@ -74,6 +74,18 @@ class Roles(Network):
         self.assertEqual(self.by["boss"].says(self.method["Cancel"], {"id": hers})[0], grpc.StatusCode.OK)
         self.d.wait(hers, "CANCELLED")
 
+    def test_who_is_in_front_is_not_told(self):
+        runs = self.submit("boss", "steps=1000 step_ms=50")
+        self.d.wait(runs, "RUNNING")
+        large = self.by["anna"].call(self.method["Submit"], {
+            "job_file": JOB_FILE % b"steps=1", "folder": self.d.root, "request_id": "large",
+            "overrides": [J.Override(key="resources.ranks", value="2")]}).id
+        small = self.submit("bert")
+        said = {who: str(self.by[who].call(self.method["Explain"], {"id": small})) for who in ("bert", "boss")}
+        self.assertIn("room is free, but it is kept for a job of others (", said["bert"])
+        self.assertNotIn("hold", said["bert"])
+        self.assertIn("room is free, but it is kept for job %s (" % large, said["boss"])
+
     def test_events_of_all_jobs_are_those_of_the_own(self):
         hers, his = self.submit("anna"), self.submit("bert")
         for job in (hers, his):
@@ -116,7 +128,13 @@ class Tokens(Network):
     def test_a_token_expires(self):
         soon = self.d.bearer(self.d.add("guest", J.ROLE_READ_ONLY, expires_ms=int(time.time() * 1000) + 3000))
         self.assertEqual(soon.says(self.method["Ping"], {})[0], grpc.StatusCode.OK)
-        time.sleep(3.1)
+        job = self.submit("anna", "steps=1000 step_ms=50")
+        stream = soon.raw(self.method["Watch"], J.WatchRequest(id=job, follow=True).SerializeToString())
+        next(stream)
+        with self.assertRaises(grpc.RpcError) as caught:
+            list(stream)
+        self.assertEqual(caught.exception.details(), "the token has expired")
+        self.d.client.call("Cancel", id=job)
         self.assertEqual(soon.says(self.method["Ping"], {})[0], grpc.StatusCode.UNAUTHENTICATED)
 
     def test_only_the_hash_is_kept(self):
