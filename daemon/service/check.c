@@ -46,14 +46,35 @@ static void serve_checked(struct daemon *d, struct message *m)
 
 /* ---- the thread ----------------------------------------------------------------------------- */
 
+static enum status check_overrides(const struct check *c, struct err *err)
+{
+    size_t all = 0;
+    if (c->n_overrides > CHECK_OVERRIDES_MAX)
+        return err_set(err, ST_INVALID, "%zu --set values, at most %d are taken", c->n_overrides,
+                       CHECK_OVERRIDES_MAX);
+    for (size_t i = 0; i < c->n_overrides; i++) {
+        size_t n = strlen(c->overrides[i]->key) + strlen(c->overrides[i]->value);
+        if (n > CHECK_OVERRIDE_BYTES)
+            return err_set(err, ST_INVALID,
+                           "--set %.60s has %zu bytes, at most %u are taken; write it into the job "
+                           "file",
+                           c->overrides[i]->key, n, CHECK_OVERRIDE_BYTES);
+        all += n;
+    }
+    if (all > CHECK_OVERRIDES_BYTES)
+        return err_set(err, ST_INVALID,
+                       "the --set values have %zu bytes together, at most %u are taken; write them "
+                       "into the job file",
+                       all, CHECK_OVERRIDES_BYTES);
+    return ST_OK;
+}
+
 static enum status check_limits(const struct check *c, struct err *err)
 {
     if (c->job_file.len > JOBFILE_MAX_BYTES)
         return err_set(err, ST_INVALID, "the job file has %zu bytes, at most %u are taken",
                        c->job_file.len, JOBFILE_MAX_BYTES);
-    if (c->n_overrides > CHECK_OVERRIDES_MAX)
-        return err_set(err, ST_INVALID, "%zu --set values, at most %d are taken", c->n_overrides,
-                       CHECK_OVERRIDES_MAX);
+    TRY(check_overrides(c, err));
     if (c->folder[0] != '/')
         return err_set(
             err, ST_INVALID,

@@ -117,6 +117,15 @@ class Jobs(Case):
             self.refused("NOT_FOUND", "no job 42", self.c.stream, method, id="42")
         self.refused("INVALID_ARGUMENT", "no job id", self.c.call, "Get", id="99999999999999999999")
 
+    def test_set_values_have_a_size(self):
+        file = b"name: x\nmodel: {variant: tiny}\n"
+        long = [J.Override(key="name", value="x" * 5000)]
+        self.refused("INVALID_ARGUMENT", "--set name has 5004 bytes, at most 4096", self.c.call, "Submit",
+                     job_file=file, folder="/", request_id="long", overrides=long)
+        many = [J.Override(key="name", value="x" * 4000)] * 200
+        self.refused("INVALID_ARGUMENT", "have 800800 bytes together, at most 524288", self.c.call, "Validate",
+                     job_file=file, folder="/", overrides=many)
+
     def test_hostile_calls_leave_it_alive(self):
         self.refused("RESOURCE_EXHAUSTED", "", self.c.call, "Get", id="x" * (9 << 20))
         job = self.d.submit("steps=1000 step_ms=50")
@@ -204,8 +213,9 @@ class Worker(Case):
         hello = R.Record(number=1, hello=R.Hello())
         self.refused("PERMISSION_DENIED", "token", self.report, hello, token="0" * 64)
         self.refused("PERMISSION_DENIED", "token", self.report, hello, token="")
-        self.refused("FAILED_PRECONDITION", "is not running", self.report, hello, attempt=2)
-        self.refused("NOT_FOUND", "no job 99", self.report, hello, job_id="99")
+        # Who has no token is told nothing, not even what is there.
+        self.refused("PERMISSION_DENIED", "the token is not that of attempt 2 of job " + job, self.report, hello, attempt=2)
+        self.refused("PERMISSION_DENIED", "the token is not that of attempt 1 of job 99", self.report, hello, job_id="99")
         self.refused("INVALID_ARGUMENT", "must ascend", self.report, hello, hello)
         self.refused("INVALID_ARGUMENT", "must ascend", self.report, R.Record(number=0))
         self.refused("INVALID_ARGUMENT", "at most 1000", self.report,
@@ -214,6 +224,10 @@ class Worker(Case):
         self.c.call("Cancel", id=job)
         self.d.wait(job, "CANCELLED")
         self.refused("FAILED_PRECONDITION", "CANCELLED", self.report, hello)
+        self.refused("PERMISSION_DENIED", "token", self.report, hello, token="0" * 64)
+        self.c.call("Retry", id=job)
+        self.d.wait(job, "STARTING")  # with a second attempt, and the first one's worker is told to end
+        self.refused("FAILED_PRECONDITION", "its newest attempt is 2", self.report, hello)
 
     def test_the_reply_asks_for_the_end(self):
         job = self.d.submit("report=0 deaf=1 steps=1 step_ms=60000")
