@@ -16,8 +16,9 @@ struct checker;
 
 #define CHECKS_MAX 64
 #define CHECK_OVERRIDES_MAX 256
-#define CHECK_OVERRIDE_BYTES (4u << 10)    /* of one --set: its key and its value */
-#define CHECK_OVERRIDES_BYTES (512u << 10) /* of all; as JSON they must fit into the job's folder and one message */
+#define CHECK_OVERRIDE_BYTES (4u << 10) /* of one --set: its key and its value */
+#define CHECK_OVERRIDES_BYTES                                                                      \
+    (512u << 10) /* of all; as JSON they must fit into the job's folder and one message */
 #define CHECK_REQUEST_ID_MAX 64
 
 enum status checker_create(struct daemon *d, struct err *err);

@@ -4,6 +4,7 @@
 #include "job/sweep.h"
 #include "loop.h"
 #include "service/service.h"
+#include "webhook/webhook.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,13 @@ enum status serve_remove(struct daemon *d, struct rpc_call *call, const V1(Remov
                        "job %lld is %s; a job that is not over cannot be removed: `espalier cancel "
                        "%lld`, and when it has ended ask again",
                        (long long)job.id, job_state_name(job.state), (long long)job.id);
+    bool owes = false;
+    TRY(webhook_owes(d, job.id, &owes, err));
+    if (owes)
+        return err_set(err, ST_UNAVAILABLE,
+                       "the webhook's receiver has not been told yet how job %lld ended; ask again "
+                       "when it has",
+                       (long long)job.id);
     int64_t *id = malloc(sizeof *id);
     if (!id)
         return err_set(err, ST_NOMEM, "the daemon is out of memory");

@@ -203,6 +203,21 @@ void webhook_pass(struct daemon *d)
     }
 }
 
+/* What was read and does not wait in the sender has been settled; the mark may be a moment behind. */
+enum status webhook_owes(struct daemon *d, int64_t job_id, bool *ret_owes, struct err *err)
+{
+    struct webhook *w = d->webhook;
+    int64_t newest = 0, settled = 0;
+    if (w) {
+        TRY(store_change_newest(d->store, job_id, &newest, err));
+        TRY(store_mark_load(d->store, MARK, &settled, err));
+        if (sender_waiting(w->sender) == 0 && w->read > settled)
+            settled = w->read;
+    }
+    *ret_owes = newest > settled;
+    return ST_OK;
+}
+
 void webhook_meters(struct daemon *d, struct metrics_page *page)
 {
     if (!d->webhook)

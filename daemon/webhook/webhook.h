@@ -9,6 +9,9 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct daemon;
 struct config;
 struct metrics_page;
@@ -25,6 +28,8 @@ void webhook_stop(struct daemon *d);
 void webhook_note_commit(struct daemon *d);
 /* After a commit: hands over what the thread has room for. */
 void webhook_pass(struct daemon *d);
+/* Whether changes of the job have not reached the receiver; with its rows they would be gone. */
+enum status webhook_owes(struct daemon *d, int64_t job_id, bool *ret_owes, struct err *err);
 void webhook_meters(struct daemon *d, struct metrics_page *page);
 
 #endif

@@ -15,7 +15,7 @@ import unittest
 import urllib.error
 import urllib.request
 
-from bed import ESPALIERD, Case, Daemon, J, R, main
+from bed import ESPALIERD, Case, Daemon, J, R, grpc, main
 
 
 class Notify(unittest.TestCase):
@@ -447,6 +447,24 @@ class Webhook(unittest.TestCase):
         self.d.start()
         self.wait_for(len(self.changes()))
         self.assertEqual(sorted({e["event"] for e in self.receiver.got}), self.changes())
+
+    def test_what_is_not_delivered_is_not_removed(self):
+        self.d.start()
+        told = self.d.submit("steps=2 step_ms=1")
+        self.d.wait(told, "COMPLETED")
+        self.wait_for(5)
+        self.until("espalier_webhook_waiting", 0)
+        self.receiver.codes = [500] * 1000
+        job = self.d.submit("steps=2 step_ms=1")
+        self.d.wait(job, "COMPLETED")
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.d.client.call("Remove", id=job)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
+        self.d.client.call("Remove", id=told)
+        self.receiver.codes = []
+        self.wait_for(10)
+        self.until("espalier_webhook_waiting", 0)
+        self.d.client.call("Remove", id=job)
 
     def test_given_up_in_time(self):
         self.receiver.codes = [500] * 1000
