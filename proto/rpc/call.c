@@ -146,9 +146,9 @@ static void call_end(struct rpc_call *c, grpc_status_code code, const char *text
     bool now = c->core && !c->gone && !c->sending;
     c->ending = c->sending;
     c->pending += now;
-    call_release(
-        c); /* NOLINT(clang-analyzer-unix.Malloc): while something is under way it is kept */
-    if (!now || send_end(c, reply))
+    call_release(c);
+    /* Still there: what is under way keeps it. */
+    if (!now || send_end(c, reply)) /* NOLINT(clang-analyzer-unix.Malloc) */
         return;
     pthread_mutex_lock(&c->lock);
     c->pending--;
