@@ -112,9 +112,10 @@ static bool send_end(struct rpc_call *c, grpc_byte_buffer *reply)
     *op++ = (grpc_op){
         .op = GRPC_OP_SEND_STATUS_FROM_SERVER,
         .data.send_status_from_server = {.status = c->end_code, .status_details = &details}};
+    grpc_call *core = c->core;
     rpc_publish(&c->ended);
     bool begun =
-        grpc_call_start_batch(c->core, ops, (size_t)(op - ops), &c->ended, NULL) == GRPC_CALL_OK;
+        grpc_call_start_batch(core, ops, (size_t)(op - ops), &c->ended, NULL) == GRPC_CALL_OK;
     grpc_slice_unref(details);
     return begun;
 }
