@@ -305,6 +305,14 @@ static void launcher_evidence(const struct launcher_record *r, struct evidence *
                  "the processes of this host cannot be looked at (/proc): too many open files?");
 }
 
+/* The hostfile tells, not the placement: a node of it may have been taken out of the configuration since. */
+static bool went_elsewhere(const struct launch_spec *spec)
+{
+    char path[ATTEMPT_PATH_MAX];
+    snprintf(path, sizeof path, "%s/hosts", spec->attempt_dir);
+    return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
 /* mpirun and its launcher are gone here. What they started elsewhere ends by itself, but that must be known before
  * the attempt counts as ended. */
 static bool nodes_are_clear(struct launch_mpirun *m, const struct launch_spec *spec)
@@ -346,7 +354,7 @@ static void mpirun_poll(struct launch *l, const struct launch_spec *spec, struct
     if (ret_ev->kind == EVIDENCE_ALIVE && !w)
         watch(m, spec, record.pid, false);
     if ((ret_ev->kind == EVIDENCE_VANISHED || ret_ev->kind == EVIDENCE_HOST_RESTARTED) &&
-        hosts_are_needed(spec) && !nodes_are_clear(m, spec)) {
+        went_elsewhere(spec) && !nodes_are_clear(m, spec)) {
         *ret_ev = (struct evidence){.kind = EVIDENCE_UNKNOWN};
         snprintf(ret_ev->text, sizeof ret_ev->text,
                  "mpirun is gone; the other nodes are asked whether ranks are left there");
