@@ -137,6 +137,7 @@ static enum status create_store(struct daemon *d, struct err *err)
     const char *path = d->options.store;
     int64_t newest;
     TRY(store_open(&d->store, path, err));
+    TRY(home_check_id(d, err));
     enum status st = store_job_newest(d->store, NULL, &newest, err);
     if (st != ST_NOT_FOUND)
         return st;

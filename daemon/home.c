@@ -10,11 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define HOME_MAX 512
+#define HOME_MARK "home" /* the home's id, among the store's marks */
 
 /* flock: given up by the kernel with the process, however it ends. */
 static enum status lock_file(const char *path, const char *what, int *ret_fd, struct err *err)
@@ -101,6 +103,72 @@ enum status home_lock_socket(struct daemon *d, struct err *err)
     snprintf(path, sizeof path, "%s.lock", socket);
     snprintf(what, sizeof what, "listens on %s", socket);
     return lock_file(path, what, &d->socket_lock, err);
+}
+
+/* ---- the home's id --------------------------------------------------------------------------- */
+
+/* 0 = it has none. */
+static enum status read_id(const char *path, int64_t *ret_id, struct err *err)
+{
+    struct buf b;
+    char *end;
+    *ret_id = 0;
+    buf_init(&b, 64);
+    enum status st = file_read(&b, path, err);
+    if (st == ST_OK) {
+        *ret_id = strtoll(buf_str(&b), &end, 16);
+        if (*ret_id <= 0 || (*end && strcmp(end, "\n") != 0))
+            st = err_set(err, ST_CORRUPT, "%s holds no id of a home; put it back from a backup",
+                         path);
+    }
+    buf_fini(&b);
+    return st == ST_NOT_FOUND ? ST_OK : st;
+}
+
+static enum status make_id(const char *path, int64_t *ret_id, struct err *err)
+{
+    uint64_t bits;
+    char text[24];
+    if (getrandom(&bits, sizeof bits, 0) != (ssize_t)sizeof bits)
+        return err_errno(err, "cannot get random bytes for the home's id");
+    *ret_id = (int64_t)(bits >> 1 | 1);
+    int n = snprintf(text, sizeof text, "%016llx\n", (long long)*ret_id);
+    return file_write_atomic(path, text, (size_t)n, 0600, err);
+}
+
+static enum status foreign_home(const struct daemon *d, int64_t known, int64_t here,
+                                struct err *err)
+{
+    const char *home = d->options.home;
+    if (here == 0)
+        return err_set(err, ST_STATE,
+                       "%s is not the home that belongs to the job store %s, or its folders are "
+                       "away: look whether its file system is mounted; if they are lost for good: "
+                       "echo %016llx >%s/id",
+                       home, d->options.store, (long long)known, home);
+    return err_set(err, ST_STATE,
+                   "the job store %s belongs to the home with the id %016llx, and %s has the id "
+                   "%016llx; correct home or store in the configuration, or, if they are to belong "
+                   "together from now on: echo %016llx >%s/id",
+                   d->options.store, (long long)known, home, (long long)here, (long long)known,
+                   home);
+}
+
+enum status home_check_id(struct daemon *d, struct err *err)
+{
+    char path[HOME_MAX + 32];
+    int64_t here, known = 0;
+    snprintf(path, sizeof path, "%s/id", d->options.home);
+    TRY(read_id(path, &here, err));
+    enum status st = store_mark_load(d->store, HOME_MARK, &known, err);
+    if (st == ST_OK)
+        return here == known ? ST_OK : foreign_home(d, known, here, err);
+    if (st != ST_NOT_FOUND)
+        return st;
+    if (here == 0)
+        TRY(make_id(path, &here, err));
+    TRY(store_mark_set(d->store, HOME_MARK, here, err));
+    return store_commit(d->store, err);
 }
 
 void home_unlock(struct daemon *d)

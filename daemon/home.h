@@ -11,6 +11,9 @@ struct daemon;
 enum status home_lock(struct daemon *d, struct err *err);
 /* Makes the socket's folder or checks that it is closed to others, and locks SOCKET.lock. ST_EXISTS: taken. */
 enum status home_lock_socket(struct daemon *d, struct err *err);
+/* The store is open: HOME/id is what the store knows as its home's, or ST_STATE with what to do. A home that is not mounted
+ * looks like one where nothing ever ran. The first of the two to be there gives the other its id. */
+enum status home_check_id(struct daemon *d, struct err *err);
 void home_unlock(struct daemon *d);
 
 #endif

@@ -241,6 +241,16 @@ enum status store_reserve(const char *path, int64_t last_job, struct err *err)
     return st;
 }
 
+/* Who restores it says to which home it belongs from now on. */
+static enum status forget_home(sqlite3 *db, const char *path, struct err *err)
+{
+    int64_t marks = 0;
+    TRY(number(db, path, "SELECT count(*) FROM sqlite_master WHERE name = 'marks'", &marks, err));
+    bool gone = marks == 0 || sqlite3_exec(db, "DELETE FROM marks WHERE name = 'home'", NULL, NULL,
+                                           NULL) == SQLITE_OK;
+    return gone ? ST_OK : failed(db, path, "writing", err);
+}
+
 static enum status reserve(const char *temp, const char *old, int64_t last_job, struct err *err)
 {
     sqlite3 *db = NULL;
@@ -250,6 +260,8 @@ static enum status reserve(const char *temp, const char *old, int64_t last_job, 
     enum status st = raise_sequence(db, temp, "jobs", last_job, err);
     if (st == ST_OK)
         st = raise_sequence(db, temp, "events", cursor, err);
+    if (st == ST_OK)
+        st = forget_home(db, temp, err);
     sqlite3_close(db);
     return st;
 }

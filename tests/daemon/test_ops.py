@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -176,9 +177,31 @@ class Backup(Case):
         self.assertIn("another espalierd uses the store " + store, got.stderr)
         self.assertEqual(self.verb("backup", copy, "--store", store)[0], 0)
         self.d.end(signal.SIGKILL)
+        self.a_home_that_is_away(store, done)
         os.unlink(store)
         self.d.start()
         self.assertGreater(int(self.d.submit("steps=1")), int(done))
+
+    def a_home_that_is_away(self, store, done):
+        """Its file system is not mounted: what the store knows would be started anew in an empty folder."""
+        away, file = self.d.home + ".away", os.path.join(self.d.home, "id")
+        start = lambda: subprocess.run(self.d.argv(), capture_output=True, text=True, timeout=60)
+        os.rename(self.d.home, away)
+        got = start()
+        self.assertEqual(got.returncode, 5, got.stderr)
+        remedy = re.search(r"look whether its file system is mounted.*: (echo [0-9a-f]{16} >%s)$" % file, got.stderr.strip())
+        self.assertTrue(remedy, got.stderr)
+        subprocess.run(remedy[1], shell=True, check=True)
+        self.d.start()
+        self.assertEqual(self.d.state(done), "COMPLETED")
+        self.d.end()
+        with open(file, "w") as f:
+            f.write("%016x\n" % 7)
+        got = start()
+        self.assertEqual(got.returncode, 5, got.stderr)
+        self.assertIn("has the id 0000000000000007; correct home or store", got.stderr)
+        shutil.rmtree(self.d.home)
+        os.rename(away, self.d.home)
 
     def test_refused(self):
         copy = os.path.join(self.d.dir, "copy.db")
