@@ -141,9 +141,9 @@ int main(int argc, char **argv)
     int threads = 1, rounds = 10;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;)
         if (c == 't')
-            threads = atoi(optarg);
+            threads = (int)strtol(optarg, NULL, 10);
         else if (c == 'r')
-            rounds = atoi(optarg);
+            rounds = (int)strtol(optarg, NULL, 10);
         else
             return 2;
     if (threads < 1 || rounds < 1 || rounds > ROUNDS_MAX)
