@@ -226,12 +226,44 @@ class Objects(Case):
         self.assertIn("over quota", out)
         self.assertEqual(self.there(job), [big])
 
-    def test_a_collection_killed_at_each_point(self):
-        """Before every change of a file that a collection makes: afterwards nothing is half, and the next one ends it."""
+    def start_with_points(self):
         point = os.path.join(self.d.dir, "point")
         self.d.env = dict(os.environ, LD_PRELOAD=os.environ["KILL_POINT_LIB"], KILL_POINT=point,
                           ASAN_OPTIONS="verify_asan_link_order=0")
         self.d.restart()
+        return point
+
+    def test_an_unpin_killed_at_each_point(self):
+        """The pinned name goes only once the store says so: until then it may be the only one."""
+        point = self.start_with_points()
+        job = self.begin()
+        name, dead, kills = self.write(job, 10), True, 0
+        self.over(job)
+        while dead:
+            self.cli(0, "ckpt", "pin", job, "10")
+            with open(point, "w") as f:
+                f.write("%d\n" % kills)
+            try:
+                self.c.call("PinCheckpoint", id=job, name="10", pinned=False)
+            except grpc.RpcError as e:
+                self.assertEqual(e.code(), grpc.StatusCode.UNAVAILABLE)
+                self.d.process.wait()
+            os.remove(point)
+            dead = self.d.process.poll() is not None
+            if dead:
+                kills += 1
+                self.d.process.stdout.close()
+                self.d.log.close()
+                self.d.start()
+            self.assertTrue(all(r["present"] for r in self.rows(job)), (kills, self.rows(job)))
+            self.cli(0, "ckpt", "verify", job)
+            self.cli(0, "ckpt", "unpin", job, "10")
+            self.assertEqual([(r["name"], r["pinned"]) for r in self.rows(job)], [(name, False)])
+        self.assertGreaterEqual(kills, 5)  # the sum and its rename, the store's pages and fsync, the pinned name
+
+    def test_a_collection_killed_at_each_point(self):
+        """Before every change of a file that a collection makes: afterwards nothing is half, and the next one ends it."""
+        point = self.start_with_points()
         job = self.begin(keep=1, best=1)
         stay = [self.write(job, 30, metric=.1), self.write(job, 60, metric=.6)]
         self.over(job)
