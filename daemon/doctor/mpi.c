@@ -152,8 +152,9 @@ static void judge_node(struct doctor *d, const struct config_node *node, const s
                        host, (long long)node->cores, (long long)node->gpus, p->cpus, p->gpus),
             "correct nodes in the configuration");
     if (d->n == faults)
-        doctor_say(d, "node", CHECK_OK, "%.100s: %d cores, %d GPUs, the same worker, the same home",
-                   host, p->cpus, p->gpus);
+        doctor_say(d, "node", CHECK_OK,
+                   "%.100s: %d cores, %d GPUs%s, the same worker, the same home", host, p->cpus,
+                   p->gpus, p->bf16 ? ", bf16" : "");
 }
 
 static bool check_node(struct doctor *d, const struct config_node *node)
