@@ -7,17 +7,6 @@
 
 /* ---- values ----------------------------------------------------------------------------------- */
 
-static void print_quoted(struct buf *out, const char *text)
-{
-    buf_puts(out, "\"");
-    for (const char *c = text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            buf_puts(out, "\\");
-        buf_add(out, c, 1);
-    }
-    buf_puts(out, "\"");
-}
-
 static void print_scalar(struct buf *out, void *base, const struct row *r)
 {
     char text[32];
@@ -37,7 +26,7 @@ static void print_scalar(struct buf *out, void *base, const struct row *r)
         buf_puts(out, text);
         break;
     default:
-        print_quoted(out, *row_text(base, r));
+        quoted_print(out, *row_text(base, r));
     }
 }
 
@@ -48,7 +37,7 @@ static void print_list(struct buf *out, void *base, const struct row *r)
     for (int i = 0; i < *row_count(base, r); i++) {
         buf_puts(out, i ? ", " : "");
         if (r->type != ROW_MAPS) {
-            print_quoted(out, *(char **)list_item(base, r, i));
+            quoted_print(out, *(char **)list_item(base, r, i));
             continue;
         }
         for (int f = 0; f < r->nfields; f++) {
@@ -135,8 +124,7 @@ static void print_allowed(struct buf *out, const struct row *r)
         buf_puts(out, "path");
         break;
     case ROW_ENUM:
-        for (const char *c = r->list; *c; c++)
-            *c == '|' ? buf_puts(out, ", ") : buf_add(out, c, 1);
+        enum_print(out, r->list, ", ");
         break;
     case ROW_TEXTS:
         buf_printf(out, "list of texts, at most %.0f", r->hi);

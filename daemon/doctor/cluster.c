@@ -150,7 +150,10 @@ void examine_slurm(struct doctor *d)
     check_controller(d);
     struct check *controller = &d->list[d->n - 1];
     if (!wanted && controller->result != CHECK_OK) {
-        controller->result = CHECK_SKIPPED; /* the commands alone are no cluster */
+        d->n--; /* the commands alone are no cluster */
+        doctor_say(d, "slurmctld", CHECK_SKIPPED,
+                   "Slurm's commands are here, but no controller answers; only jobs with launcher: "
+                   "slurm need one");
         return;
     }
     check_munge(d);

@@ -85,3 +85,20 @@ void real_print(char ret_text[32], double value)
             return;
     }
 }
+
+void enum_print(struct buf *out, const char *list, const char *between)
+{
+    for (const char *c = list; *c; c++)
+        *c == '|' ? buf_puts(out, between) : buf_add(out, c, 1);
+}
+
+void quoted_print(struct buf *out, const char *text)
+{
+    buf_puts(out, "\"");
+    for (const char *c = text; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            buf_puts(out, "\\");
+        buf_add(out, c, 1);
+    }
+    buf_puts(out, "\"");
+}

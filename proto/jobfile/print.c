@@ -7,18 +7,6 @@
 
 /* ---- the effective job file ------------------------------------------------------------------ */
 
-/* A double-quoted YAML scalar. */
-static void print_quoted(struct buf *out, const char *text)
-{
-    buf_puts(out, "\"");
-    for (const char *c = text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            buf_puts(out, "\\");
-        buf_add(out, c, 1);
-    }
-    buf_puts(out, "\"");
-}
-
 static void print_value(const struct jobfile *job, int key, struct buf *out)
 {
     struct jobfile *j = (struct jobfile *)job;
@@ -40,7 +28,7 @@ static void print_value(const struct jobfile *job, int key, struct buf *out)
         break;
     case TYPE_TEXT:
     case TYPE_PATH:
-        print_quoted(out, *key_text(j, key));
+        quoted_print(out, *key_text(j, key));
         break;
     }
 }
@@ -104,8 +92,7 @@ static void print_allowed(struct buf *out, const struct key *k, const char *bar)
         buf_puts(out, "path of a file");
         break;
     case TYPE_ENUM:
-        for (const char *c = k->list; *c; c++)
-            *c == '|' ? buf_puts(out, bar) : buf_add(out, c, 1);
+        enum_print(out, k->list, bar);
         break;
     }
 }
