@@ -28,7 +28,8 @@ static void a_job_is_its_owners(void **state)
 {
     (void)state;
     struct err err;
-    struct rpc_identity anna = {"anna", ROLE_USER}, eye = {"eye", ROLE_READ_ONLY};
+    struct rpc_identity anna = {.name = "anna", .role = ROLE_USER},
+                        eye = {.name = "eye", .role = ROLE_READ_ONLY};
     assert_int_equal(access_check_job(&anna, 1, "anna", &err), ST_OK);
     assert_int_equal(access_check_job(&anna, 1, "bert", &err), ST_DENIED);
     assert_null(strstr(err.text, "bert"));
