@@ -11,8 +11,12 @@ try:
     run(whole)
     for pattern in KILLS:
         assert kill_at(killed, pattern), f"the job ended before '{pattern}'"
+    for folder in "checkpoints", "export":
+        (killed / folder).mkdir(exist_ok=True)
+        (killed / folder / "pending-1.safetensors.tmp.77").write_bytes(b"half")
     log = run(killed)
     assert "resumed from" in log, log
+    assert not list(killed.rglob("*pending-*")), "what a kill left half written is there for ever"
     assert exports(whole) == exports(killed), "weights differ after kills"
     assert result(whole) == result(killed), (result(whole), result(killed))
 

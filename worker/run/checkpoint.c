@@ -5,6 +5,7 @@
  * never the one that the job would go on from.
  */
 #include "run/moments.h"
+#include "run/publish.h"
 #include "run/retain.h"
 #include "run/run.h"
 
@@ -130,82 +131,20 @@ static int collect_blocks(struct run *r, struct moments *mo, struct state_block 
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* A sum of older bytes must not outlive them: the file would pass for damaged. */
-static void drop_sum(const char *path)
-{
-    char sum_path[4096];
-    snprintf(sum_path, sizeof sum_path, "%s.sha256", path);
-    unlink(sum_path);
-}
-
-/* NAME.sha256 beside the file, in sha256sum's format: what a resume holds the bytes against. */
-static enum status write_sum(const char *path, const char sha[HASH_HEX_SIZE], struct err *err)
-{
-    struct buf line;
-    char sum_path[4096];
-    snprintf(sum_path, sizeof sum_path, "%s.sha256", path);
-    buf_init(&line, 4096);
-    buf_printf(&line, "%s  %s\n", sha, path_base(path));
-    enum status st = file_write_atomic(sum_path, buf_str(&line), line.len, 0600, err);
-    buf_fini(&line);
-    return st;
-}
-
-/* ST_CORRUPT if the bytes are not those that were written. A file without its sum was written by a process that was
- * killed right after it; the one before it is still there, since old ones go after the sum. */
-static enum status check_sum(const char *path, struct err *err)
-{
-    struct buf line;
-    char sum_path[4096], sha[HASH_HEX_SIZE];
-    snprintf(sum_path, sizeof sum_path, "%s.sha256", path);
-    if (!file_exists(sum_path))
-        return err_set(err, ST_CORRUPT, "%s has no %s beside it: its writing was not finished",
-                       path, path_base(sum_path));
-    buf_init(&line, 4096);
-    enum status st = file_read(&line, sum_path, err);
-    if (st == ST_OK)
-        st = hash_file(sha, path, err);
-    if (st == ST_OK && strncmp(buf_str(&line), sha, HASH_HEX_SIZE - 1) != 0)
-        st = err_set(err, ST_CORRUPT, "%s is damaged: its SHA-256 is not the one in %s", path,
-                     path_base(sum_path));
-    buf_fini(&line);
-    return st;
-}
-
-/* The fence is read again behind the long part, the writing: an attempt that was asleep meanwhile may have been
- * superseded, and must not put its file over a newer one's. */
-static enum status publish(struct run *r, const char *pending, const char *path, struct err *err)
-{
-    enum status st = job_folder_check_fence(r->folder, err);
-    if (st == ST_OK) {
-        drop_sum(path);
-        st = rename(pending, path) == 0 ? file_sync_parent(path, err)
-                                        : err_errno(err, "cannot rename %s to %s", pending, path);
-    }
-    if (st != ST_OK)
-        unlink(pending);
-    return st;
-}
-
 static enum status write_state(struct run *r, const char *name, struct moments *mo,
                                char ret_sha[HASH_HEX_SIZE], struct err *err)
 {
     struct state_block blocks[BLOCKS_MAX];
     int n = collect_blocks(r, mo, blocks);
-    char relative[NAME_SIZE];
-    snprintf(relative, sizeof relative, "checkpoints/pending-%d.safetensors", r->folder->attempt);
-    char *path = job_folder_path(r->folder, name), *pending = job_folder_path(r->folder, relative);
+    char *path = job_folder_path(r->folder, name), *pending = NULL;
     struct json_object *o = state_to_json(r);
-    enum status st = path && pending && o
-                         ? job_folder_check_fence(r->folder, err)
-                         : err_set(err, ST_NOMEM, "out of memory for a checkpoint");
+    enum status st = path && o ? publish_begin(r->folder, "checkpoints", &pending, err)
+                               : err_set(err, ST_NOMEM, "out of memory for a checkpoint");
     if (st == ST_OK)
         st = state_write(pending, blocks, n, r->structure,
                          json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN), ret_sha, err);
     if (st == ST_OK)
-        st = publish(r, pending, path, err);
-    if (st == ST_OK)
-        st = write_sum(path, ret_sha, err);
+        st = publish_summed(r->folder, pending, path, ret_sha, err);
     json_object_put(o);
     free(path);
     free(pending);
@@ -244,7 +183,10 @@ static void collect(struct run *r)
 {
     struct checkpoint_set left = {0};
     struct err err;
-    if (checkpoints_collect(r->folder, &left, &err) == ST_OK)
+    enum status st = job_folder_check_fence(r->folder, &err);
+    if (st == ST_OK)
+        st = checkpoints_collect(r->folder, &left, &err);
+    if (st == ST_OK)
         tell_inventory(r, &left);
     else
         log_warn("%s", err.text);
@@ -272,12 +214,9 @@ static enum status checkpoint_root(struct run *r, struct moments *mo, struct err
     char name[NAME_SIZE], sha[HASH_HEX_SIZE];
     snprintf(name, sizeof name, "checkpoints/step-%012lld.safetensors",
              (long long)r->state.total_step * 16 + r->state.stage);
-    char *folder = job_folder_path(r->folder, "checkpoints"),
-         *path = job_folder_path(r->folder, name);
+    char *path = job_folder_path(r->folder, name);
     enum status st =
-        folder && path ? file_mkdirs(folder, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
-    if (st == ST_OK)
-        st = write_state(r, name, mo, sha, err);
+        path ? write_state(r, name, mo, sha, err) : err_set(err, ST_NOMEM, "out of memory");
     struct stat sb;
     if (st == ST_OK && stat(path, &sb) < 0)
         st = err_errno(err, "cannot find the checkpoint %s after writing it", path);
@@ -294,7 +233,6 @@ static enum status checkpoint_root(struct run *r, struct moments *mo, struct err
         tell_checkpoint(r, &c);
         collect(r);
     }
-    free(folder);
     free(path);
     return st == ST_OK ? ST_OK
                        : err_prefix(err, "checkpoint at step %lld", (long long)r->state.total_step);
@@ -371,7 +309,7 @@ static enum status load_state(struct run *r, const char *name, struct err *err)
     struct safetensors *f = NULL;
     struct json_object *o = NULL;
     const char *json;
-    enum status st = path ? check_sum(path, err) : err_set(err, ST_NOMEM, "out of memory");
+    enum status st = path ? publish_check_sum(path, err) : err_set(err, ST_NOMEM, "out of memory");
     if (st == ST_OK)
         st = state_open(&f, &json, path, err);
     if (st == ST_OK)
@@ -441,6 +379,8 @@ static enum status resume_from_set(struct run *r, const struct checkpoint_set *s
 enum status run_resume(struct run *r, bool *ret_resumed, struct err *err)
 {
     struct checkpoint_set set = {0};
+    if (run_root(r))
+        publish_sweep(r->folder);
     TRY(run_agree(r, run_rewind(r, err), err));
     TRY(run_agree(r, run_root(r) ? checkpoints_find(r->folder, true, &set, err) : ST_OK, err));
     enum status st = resume_from_set(r, &set, ret_resumed, err);
@@ -455,16 +395,9 @@ enum status run_resume(struct run *r, bool *ret_resumed, struct err *err)
 enum status run_save_dense(struct run *r, struct err *err)
 {
     char sha[HASH_HEX_SIZE];
-    char *folder = job_folder_path(r->folder, "checkpoints");
     struct moments mo = {.r = r};
-    enum status st = ST_OK;
-    if (run_root(r)) {
-        st = folder ? file_mkdirs(folder, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
-        if (st == ST_OK)
-            st = write_state(r, DENSE_NAME, &mo, sha, err);
-    }
+    enum status st = run_root(r) ? write_state(r, DENSE_NAME, &mo, sha, err) : ST_OK;
     moments_finish(&mo);
-    free(folder);
     return run_agree(r, st, err);
 }
 
@@ -476,7 +409,7 @@ static enum status load_dense(struct run *r, struct err *err)
     struct safetensors *f = NULL;
     const char *json;
     char *path = job_folder_path(r->folder, DENSE_NAME);
-    enum status st = path ? check_sum(path, err) : err_set(err, ST_NOMEM, "out of memory");
+    enum status st = path ? publish_check_sum(path, err) : err_set(err, ST_NOMEM, "out of memory");
     if (st == ST_OK)
         st = state_open(&f, &json, path, err);
     if (st == ST_OK)

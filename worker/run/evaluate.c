@@ -1,5 +1,6 @@
 /* evaluate.c - scores on the evaluation set, with everything that must stand beside them: sizes,
  * MACs, speed. */
+#include "run/publish.h"
 #include "run/run.h"
 
 #include "base/clock.h"
@@ -152,13 +153,13 @@ static void put_sizes(struct run *r, struct json_object *row, const struct struc
 /* Bytes that the model takes on disk in the shared form: written, measured, removed. */
 static enum status put_file_bytes(struct run *r, struct json_object *row, struct err *err)
 {
-    char *path = job_folder_path(r->folder, "measure.safetensors");
+    char *path = NULL;
     const struct export_options opt = {.dtype = r->job->export_dtype == EXPORT_F16 ? DTYPE_F16
                                                                                    : DTYPE_F32};
     struct stat sb;
-    enum status st =
-        path ? export_shared(path, r->model, params_values(model_params(r->model)), &opt, NULL, err)
-             : err_set(err, ST_NOMEM, "out of memory");
+    enum status st = publish_begin(r->folder, "export", &path, err);
+    if (st == ST_OK)
+        st = export_shared(path, r->model, params_values(model_params(r->model)), &opt, NULL, err);
     if (st == ST_OK && stat(path, &sb) == 0)
         json_object_object_add(row, "file_bytes", json_object_new_int64(sb.st_size));
     if (path)

@@ -1,5 +1,6 @@
 /* export.c - the job's files for others: export/shared, export/expanded, export/dense,
  * structure.json, structure.svg. */
+#include "run/publish.h"
 #include "run/run.h"
 
 #include "base/file.h"
@@ -44,14 +45,20 @@ static enum status export_as(struct exporter *x, const char *form, export_f writ
     snprintf(folder, sizeof folder, "export/%s", form);
     snprintf(file, sizeof file, "export/%s/model.safetensors", form);
     char *dir = job_folder_path(x->r->folder, folder), *path = job_folder_path(x->r->folder, file);
+    char *pending = NULL;
     enum status st =
         dir && path ? file_mkdirs(dir, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
     if (st == ST_OK)
-        st = write(path, x->r->model, chosen_values(x->r), &x->opt, NULL, err);
+        st = publish_begin(x->r->folder, "export", &pending, err);
+    if (st == ST_OK)
+        st = write(pending, x->r->model, chosen_values(x->r), &x->opt, NULL, err);
+    if (st == ST_OK)
+        st = publish(x->r->folder, pending, path, err);
     if (st == ST_OK)
         st = report_file(x->r, file, err);
     free(dir);
     free(path);
+    free(pending);
     return st;
 }
 
@@ -69,8 +76,10 @@ static enum status write_text(struct run *r, const char *name, const struct buf 
 {
     char *path = job_folder_path(r->folder, name);
     enum status st = path && buf_ok(text)
-                         ? file_write_atomic(path, buf_str(text), text->len, 0600, err)
+                         ? job_folder_check_fence(r->folder, err)
                          : err_set(err, ST_NOMEM, "out of memory writing %s", name);
+    if (st == ST_OK)
+        st = file_write_atomic(path, buf_str(text), text->len, 0600, err);
     free(path);
     return st == ST_OK ? report_file(r, name, err) : st;
 }
@@ -92,7 +101,6 @@ static enum status export_structure(struct run *r, struct err *err)
 static enum status export_root(struct run *r, struct err *err)
 {
     struct exporter x;
-    TRY(job_folder_check_fence(r->folder, err));
     exporter_init(&x, r);
     if (r->job->export_shared)
         TRY(export_as(&x, "shared", export_shared, err));

@@ -135,20 +135,36 @@ void job_folder_close(struct job_folder *f)
     *f = (struct job_folder){0};
 }
 
+/* One that is there and does not say a number could hold a higher one. */
+static enum status read_fence(const char *path, long *ret_highest, struct err *err)
+{
+    struct buf b;
+    char *end = NULL;
+    buf_init(&b, 64);
+    enum status st = file_read(&b, path, err);
+    if (st == ST_OK) {
+        *ret_highest = strtol(buf_str(&b), &end, 10);
+        if (*ret_highest < 1 || strcmp(end, "\n") != 0)
+            st = err_set(err, ST_CORRUPT,
+                         "%s does not hold an attempt's number and a newline; nothing is written. "
+                         "`espalier retry` writes it anew",
+                         path);
+    }
+    buf_fini(&b);
+    return st == ST_NOT_FOUND ? ST_OK : st;
+}
+
 enum status job_folder_check_fence(const struct job_folder *f, struct err *err)
 {
     char *path = job_folder_path(f, "checkpoints/fence");
-    struct buf b;
-    buf_init(&b, 64);
     long highest = 0;
-    if (path && file_exists(path) && file_read(&b, path, NULL) == ST_OK)
-        highest = strtol(buf_str(&b), NULL, 10);
-    buf_fini(&b);
+    enum status st = path ? read_fence(path, &highest, err)
+                          : err_set(err, ST_NOMEM, "out of memory for the fence's name");
     free(path);
-    if (highest > f->attempt)
-        return err_set(
-            err, ST_STATE,
-            "attempt %d of this job has been superseded by attempt %ld; nothing is written",
-            f->attempt, highest);
-    return ST_OK;
+    if (st == ST_OK && highest > f->attempt)
+        st =
+            err_set(err, ST_STATE,
+                    "attempt %d of this job has been superseded by attempt %ld; nothing is written",
+                    f->attempt, highest);
+    return st;
 }

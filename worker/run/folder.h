@@ -32,7 +32,7 @@ enum status job_folder_open(struct job_folder *ret_f, const char *dir, struct er
 void job_folder_close(struct job_folder *f);
 /* dir/name; owned by the caller; NULL when out of memory. */
 char *job_folder_path(const struct job_folder *f, const char *name);
-/* ST_STATE when a higher attempt has been started. */
+/* ST_STATE when a higher attempt has been started; a fence that cannot be read is an error too, none at all is not. */
 enum status job_folder_check_fence(const struct job_folder *f, struct err *err);
 
 #endif

@@ -114,8 +114,10 @@ static enum status save(struct run *r, const struct buf *b, struct err *err)
 {
     const char *given = r->folder->trace_path;
     char *path = given ? strdup(given) : job_folder_path(r->folder, "trace.json");
-    enum status st = path && buf_ok(b) ? file_write_atomic(path, b->data, b->len, 0600, err)
+    enum status st = path && buf_ok(b) ? job_folder_check_fence(r->folder, err)
                                        : err_set(err, ST_NOMEM, "out of memory for the trace");
+    if (st == ST_OK)
+        st = file_write_atomic(path, b->data, b->len, 0600, err);
     free(path);
     return st == ST_OK && !given ? report_file(r, "trace.json", err) : st;
 }
