@@ -1,4 +1,5 @@
 /* test_backend.c - what a job computes with, and what it is told where the processor cannot. */
+#include "run/moments.h"
 #include "run/run.h"
 
 #include <setjmp.h>
@@ -46,9 +47,27 @@ static void refusal_names_the_remedy(void **state)
     assert_non_null(strstr(err.text, "set train.precision: f32"));
 }
 
+static void so_many_moments_are_not_shared_out(void **state)
+{
+    (void)state;
+    struct jobfile job = {.train_shard_optimizer = true};
+    struct comm comm = {.size = 2};
+    const struct run r = {.job = &job, .comm = &comm};
+    struct err err;
+    assert_int_equal(moments_check(&r, INT32_MAX, &err), ST_OK);
+    assert_int_equal(moments_check(&r, (int64_t)INT32_MAX + 1, &err), ST_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "has 2147483648 parameters"));
+    comm.size = 1;
+    assert_int_equal(moments_check(&r, (int64_t)INT32_MAX + 1, &err), ST_OK);
+    comm.size = 2;
+    job.train_shard_optimizer = false;
+    assert_int_equal(moments_check(&r, (int64_t)INT32_MAX + 1, &err), ST_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(precision_chooses),
-                                       cmocka_unit_test(refusal_names_the_remedy)};
+                                       cmocka_unit_test(refusal_names_the_remedy),
+                                       cmocka_unit_test(so_many_moments_are_not_shared_out)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,16 @@ void moments_part(const struct run *r, int64_t *ret_begin, int64_t *ret_end)
               sharded ? r->comm->size : 1, ret_begin, ret_end);
 }
 
+enum status moments_check(const struct run *r, int64_t parameters, struct err *err)
+{
+    if (!moments_sharded(r) || parameters <= INT32_MAX)
+        return ST_OK;
+    return err_set(err, ST_UNSUPPORTED,
+                   "the model has %lld parameters, and train.shard_optimizer shares out no more "
+                   "than %d; set it to false",
+                   (long long)parameters, INT32_MAX);
+}
+
 static void gather(struct moments *mo, int upto)
 {
     struct params *p = model_params(mo->r->model);

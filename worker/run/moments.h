@@ -21,6 +21,8 @@ struct moments {
 /* This rank's part of the model's table; the whole of it unless train.shard_optimizer. */
 void moments_part(const struct run *r, int64_t *ret_begin, int64_t *ret_end);
 bool moments_sharded(const struct run *r);
+/* ST_UNSUPPORTED if the transport cannot put together the parts of so many parameters. */
+enum status moments_check(const struct run *r, int64_t parameters, struct err *err);
 
 /* Up to two blocks; none without an optimiser. They point into mo. */
 int moments_blocks(struct moments *mo, struct state_block *block);

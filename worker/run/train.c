@@ -1,4 +1,5 @@
 /* train.c - the loop around weight steps, the same for every stage that trains. */
+#include "run/moments.h"
 #include "run/reduce.h"
 #include "run/run.h"
 
@@ -136,6 +137,7 @@ static enum status one_step(struct run *r, struct loader *loader, const struct p
 /* What a stage's steps need beside its data. */
 static enum status open_steps(struct run *r, struct err *err)
 {
+    TRY(moments_check(r, params_size(model_params(r->model)), err));
     if (!r->opt)
         TRY(run_fresh_optimiser(r, err));
     return reduce_create(&r->reduce, r->comm, model_params(r->model),
