@@ -32,6 +32,14 @@ try:
     else:
         print("skipped: differing masks need two cores")
 
+    # A job of the coordinator whose ranks do not find each other: each alone would write over the others' files. By hand another
+    # number is fine, also one that does not divide the batch.
+    folder = case.job("alone", 2, ONE_STEP)
+    run(folder, 3)
+    (folder / "attempt.json").write_text('{"job_id": "7", "attempt": 2}')
+    log = run(folder, 1, expect=2)
+    assert "MPI has 1 rank here, the job 2 (resources.ranks)" in log and "slurm.mpi" in log, log
+
     # Kernels that round differently.
     if platform.machine() == "x86_64":
         kernels = [["env", "OPENBLAS_CORETYPE=Nehalem"], ["env", "OPENBLAS_CORETYPE=Haswell"]]

@@ -150,6 +150,20 @@ static enum status open_engine(struct run *r, struct err *err)
     return check_data(r, err);
 }
 
+/* Launcher and MPI that do not understand each other make as many jobs of one rank, which write over each other's files. */
+static enum status check_ranks(const struct run *r, struct err *err)
+{
+    long long wanted = r->job->resources_ranks;
+    if (!r->folder->job_id || r->comm->size == wanted)
+        return ST_OK;
+    return err_set(err, ST_INVALID,
+                   "MPI has %d rank%s here, the job %lld (resources.ranks): what started the ranks "
+                   "does not fit this program's MPI; "
+                   "under Slurm choose another plugin (slurm.mpi in the daemon's configuration) or "
+                   "slurm.start: mpirun",
+                   r->comm->size, r->comm->size == 1 ? "" : "s", wanted);
+}
+
 /* A kernel set differs from another in the last bits: ranks of two would drift apart and come to decide differently. */
 static enum status check_kernels(struct run *r, struct err *err)
 {
@@ -190,6 +204,8 @@ enum status run_create(struct run **ret_run, struct job_folder *folder, struct c
     run_forget(r);
     open_pulse(r);
     enum status st = open_report(r, err);
+    if (st == ST_OK)
+        st = check_ranks(r, err);
     if (st == ST_OK)
         st = open_engine(r, err);
     st = run_agree(r, st, err);
