@@ -71,14 +71,6 @@ struct message *inbox_take(struct inbox *box)
     return m;
 }
 
-bool inbox_is_empty(struct inbox *box)
-{
-    pthread_mutex_lock(&box->lock);
-    bool empty = !box->first;
-    pthread_mutex_unlock(&box->lock);
-    return empty;
-}
-
 int inbox_fd(const struct inbox *box)
 {
     return box->fd;

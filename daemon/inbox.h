@@ -21,7 +21,6 @@ void inbox_destroy(struct inbox *box); /* NULL allowed; after the last poster en
 
 void inbox_post(struct inbox *box, struct message *m); /* any thread; never blocks for long */
 struct message *inbox_take(struct inbox *box);         /* the loop's thread; NULL = empty */
-bool inbox_is_empty(struct inbox *box);
-int inbox_fd(const struct inbox *box); /* readable while there may be messages */
+int inbox_fd(const struct inbox *box);                 /* readable while there may be messages */
 
 #endif

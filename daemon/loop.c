@@ -67,13 +67,16 @@ static int wait_ms(const struct daemon *d)
 {
     if (!d->failing && (store_is_writing(d->store) || d->queue_dirty))
         return 0;
-    if (streams_want_pass(d))
+    int again = streams_wait_ms(d);
+    if (again == 0)
         return 0;
     bool tick =
         d->failing || jobs_load(d->jobs, &d->options.node).running > 0 || streams_want_tick(d);
     int64_t left = tick ? d->next_tick_ms - d->clock->mono_ms(d->clock) : WAIT_MOST_MS;
     if (d->next_start_ms && d->next_start_ms - daemon_now_ms(d) < left)
         left = d->next_start_ms - daemon_now_ms(d);
+    if (again > 0 && again < left)
+        return again;
     if (left >= WAIT_MOST_MS && !d->next_start_ms)
         return -1;
     return left < 0 ? 0 : (int)left;

@@ -3,6 +3,7 @@
 
 #include "daemon.h"
 #include "service/ask_cluster.h"
+#include "service/streams.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ static void serve_checked(struct daemon *d, struct message *m)
     struct err err;
     struct rpc_call *call = c->call;
     enum status st;
+    streams_note_call(d);
     d->caller = rpc_call_identity(call);
     if (d->stale)
         st = err_set(&err, ST_UNAVAILABLE, "the job store cannot be read now");

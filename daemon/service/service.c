@@ -4,6 +4,7 @@
 #include "inbox.h"
 #include "service/access.h"
 #include "service/check.h"
+#include "service/streams.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ static void serve_incoming(struct daemon *d, struct message *m)
 {
     struct incoming *in = (struct incoming *)m;
     struct err err;
+    streams_note_call(d);
     d->caller = rpc_call_identity(in->call);
     enum status st = d->stale ? err_set(&err, ST_UNAVAILABLE,
                                         "the job store cannot be read now; see the daemon's log")

@@ -19,9 +19,10 @@ struct slot {
 struct streams {
     struct slot slot[STREAMS_MAX];
     int open;
-    bool more;        /* in this pass some stream said STREAM_MORE */
-    int first;        /* whose turn it is to come first */
-    int64_t until_ns; /* end of this pass's share */
+    bool more;                         /* in this pass some stream said STREAM_MORE */
+    int first;                         /* whose turn it is to come first */
+    int64_t until_ns;                  /* end of this pass's share */
+    int64_t called_ns, rests_until_ns; /* the last call that was served; no stream sends before */
 };
 
 enum status streams_create(struct daemon *d, struct err *err)
@@ -121,9 +122,17 @@ void streams_tick(struct daemon *d)
     mark(d, true);
 }
 
-bool streams_want_pass(const struct daemon *d)
+int streams_wait_ms(const struct daemon *d)
 {
-    return d->streams->more;
+    if (!d->streams->more)
+        return -1;
+    int64_t left = d->streams->rests_until_ns - clock_mono_ns();
+    return left > 0 ? (int)(left / 1000000) + 1 : 0;
+}
+
+void streams_note_call(struct daemon *d)
+{
+    d->streams->called_ns = clock_mono_ns();
 }
 
 bool streams_want_tick(const struct daemon *d)
@@ -191,6 +200,9 @@ void streams_pump(struct daemon *d)
     struct streams *all = d->streams;
     int64_t begun = clock_mono_ns();
     int first = all->first;
+    bool busy = begun - all->called_ns < STREAMS_QUIET_NS;
+    if (begun < all->rests_until_ns)
+        return;
     all->more = false;
     all->until_ns = begun + STREAMS_SHARE_NS;
     all->first = (first + 1) % STREAMS_MAX;
@@ -198,9 +210,11 @@ void streams_pump(struct daemon *d)
         struct slot *slot = &all->slot[(first + i) % STREAMS_MAX];
         if (!slot->stream.kind)
             continue;
-        if (clock_mono_ns() - begun > STREAMS_ROUND_NS && !inbox_is_empty(d->inbox)) {
-            all->first = (first + i) % STREAMS_MAX; /* the next pass goes on here */
+        int64_t now = clock_mono_ns();
+        if (busy && now - begun > STREAMS_ROUND_NS) {
+            all->first = (first + i) % STREAMS_MAX; /* the next round goes on here */
             all->more = true;
+            all->rests_until_ns = now + STREAMS_REST_NS;
             return;
         }
         step(d, slot);

@@ -38,8 +38,11 @@ struct stream_kind {
 
 /* How long all streams together may look through what they do not send, in one pass of the loop. */
 #define STREAMS_SHARE_NS INT64_C(4000000)
-/* How long they may send before calls that came in meanwhile are served. */
+/* While calls come, streams send so long and then rest: what they send takes the time of gRPC's thread and of their
+ * readers too. Quiet is when no call has come for a while. */
 #define STREAMS_ROUND_NS INT64_C(250000)
+#define STREAMS_REST_NS INT64_C(2000000)
+#define STREAMS_QUIET_NS INT64_C(10000000)
 
 struct stream {
     const struct stream_kind *kind; /* NULL = free slot */
@@ -65,7 +68,9 @@ enum status streams_open(struct daemon *d, const struct stream *first, struct er
 void streams_note_commit(struct daemon *d);
 void streams_tick(struct daemon *d);
 bool streams_want_tick(const struct daemon *d);
-bool streams_want_pass(const struct daemon *d); /* some stream said STREAM_MORE: do not wait */
+int streams_wait_ms(
+    const struct daemon *d); /* until some stream must be asked again; -1 = none must */
+void streams_note_call(struct daemon *d); /* a call is served */
 void streams_pump(struct daemon *d);
 int streams_open_count(const struct daemon *d);
 /* A step that looks for something to send stops when this says true, with STREAM_MORE. */
