@@ -167,6 +167,13 @@ class Bed:
                 found[int(entry)] = what
         return found
 
+    @staticmethod
+    def arguments(pid):
+        try:
+            return pathlib.Path("/proc/%d/cmdline" % pid).read_bytes().decode(errors="replace").split("\0")
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+
     def rank_pid(self, job, attempt, rank):
         words = (self.folder(job) / "attempts" / str(attempt) / ("rank-%d" % rank)).read_text().split()
         return int(words[words.index("pid") + 1])

@@ -48,16 +48,25 @@ class SlurmBed(Bed):
         if not part.startswith("slurmstepd"):
             self.slurm.start(part)
 
+    def runs(self, job):
+        """Whether a launcher or a rank of the job lives, on any node: all are on this machine."""
+        folder = str(self.folder(job))
+        return any(arg == folder or arg.startswith(folder + "/") for pid in self.processes() for arg in self.arguments(pid))
+
     # ---- what an operator of a cluster does after a crash
 
     def operate(self, jobs):
-        """Nodes that Slurm has drained are taken back, jobs that it holds are released, those that it cancelled itself (its
-        controller lost the start and its slurmd found the job running) are retried; how often is counted."""
+        """Nodes that Slurm has drained are taken back, jobs that it holds are released. A controller that is killed within seconds
+        of a start loses it: what it then cancels itself is retried, and a job that it has forgotten and of which nothing runs
+        any more is resolved. How often is counted."""
         for job in jobs:
             got = self.show(job)
             if got["state"] == "CANCELLED" and "cancelled in Slurm" in got["text"]:
                 self.cli("retry", job)
                 self.operated["job retried that Slurm cancelled"] += 1
+            elif got["state"] == "UNREACHABLE" and "Slurm knows no job" in got["text"] and not self.runs(job):
+                self.cli("resolve", job, "--as", "requeue")
+                self.operated["job resolved that Slurm forgot"] += 1
         try:
             for line in self.slurm.run("sinfo", "-h", "-N", "-p", "main", "-o", "%N %T").splitlines():
                 node, state = line.split()
