@@ -125,12 +125,19 @@ class SlurmTest(unittest.TestCase):
             time.sleep(0.1)
         self.fail("no step: " + self.story(id))
 
+    def wait_checkpoint(self, id):
+        for _ in range(600):
+            if list((self.c.dir / "home" / "jobs" / id / "checkpoints").glob("step-*.safetensors")):
+                return
+            time.sleep(0.1)
+        self.fail("no checkpoint: " + self.story(id))
+
     def wait_attempt(self, id, attempt, seconds=120):
-        """Its state, once that attempt has come so far as to report."""
+        """The job, once that attempt runs and has said where; notes on what it resumes from come before that."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             job = self.job(id)
-            if job["attempt"] == attempt and job["state"] == "RUNNING":
+            if job["attempt"] == attempt and job["state"] == "RUNNING" and job["attempts"][-1]["host"]:
                 return job
             time.sleep(0.2)
         self.fail("no attempt %d: %s" % (attempt, self.story(id)))
@@ -260,13 +267,13 @@ class SlurmTest(unittest.TestCase):
 
     def test_8_preempted_by_a_higher_tier(self):
         id = self.submit("preempted", LONG)
-        self.wait_step(id)
+        self.wait_checkpoint(id)
         first = self.slurm_of(id)["id"]
         self.hog("urgent", 12)
         job = self.wait_attempt(id, 2)
         self.assertEqual(job["attempts"][0]["reason"], "preempted", self.story(id))
         self.assertIn("PREEMPTED", job["attempts"][0]["text"])
-        self.assertGreater(int(job["attempts"][1]["resumed_step"]), 0)
+        self.assertGreater(int(job["attempts"][1]["resumed_step"]), 0, self.story(id))
         script = self.cli("show", id, "--script")
         self.assertIn("#SBATCH --dependency=afterany:%s\n" % first, script)
         self.assertNotIn("--exclude", script)
@@ -275,7 +282,7 @@ class SlurmTest(unittest.TestCase):
 
     def test_9_a_node_that_fails_is_kept_off(self):
         id = self.submit("lost", LONG, nodes=1)
-        self.wait_step(id)
+        self.wait_checkpoint(id)
         bad = self.slurm_of(id)["nodes"]
         self.fail_node(bad)
         for _ in range(100):
@@ -288,7 +295,7 @@ class SlurmTest(unittest.TestCase):
         self.assertIn("down: " + bad, job["attempts"][0]["text"])
         self.assertIn("#SBATCH --exclude=%s\n" % bad, self.cli("show", id, "--script"))
         self.assertNotEqual(self.slurm_of(id)["nodes"], bad)
-        self.assertGreater(int(job["attempts"][1]["resumed_step"]), 0)
+        self.assertGreater(int(job["attempts"][1]["resumed_step"]), 0, self.story(id))
         self.cli("cancel", id)
         self.wait(id, "CANCELLED", seconds=60)
 
