@@ -57,13 +57,14 @@ static void end_by_slurm(const struct launch_slurm *s, struct tracked *t)
              t->end.text);
 }
 
-/* Slurm knows best why its own signal came, or why srun gave up and ended with 0; that takes a moment longer than the record. */
+/* Slurm knows best why an attempt ended that we did not ask to: a node that fails, or a preemption, may look like any exit code
+ * from inside, 0 among them. Its word takes a moment longer than the record. */
 static bool awaits_cause(const struct launch_slurm *s, const struct tracked *t,
                          const struct exit_record *r)
 {
-    bool by_slurm = strcmp(r->asked, ASKED_TERM) == 0 || r->signal || r->exit_code > 128 ||
-                    (r->exit_code == 0 && !t->done);
-    int64_t patience = 10000 < 4 * s->options.poll_ms ? 10000 : 4 * s->options.poll_ms;
+    bool told = strcmp(r->asked, ASKED_STOP) == 0 || strcmp(r->asked, ASKED_TIME) == 0;
+    bool by_slurm = !told && (r->exit_code != 0 || !t->done);
+    int64_t patience = 30000 < 4 * s->options.poll_ms ? 30000 : 4 * s->options.poll_ms;
     return by_slurm && t->phase == PHASE_SUBMITTED && !t->over_ms &&
            s->now_ms - t->record_ms < patience;
 }
