@@ -62,11 +62,22 @@ static const struct {
     const char *name;
     bool exact;
 } products[] = {
-    {"linear", true},          {"linear_no_bias", true},    {"linear_relu", true},
-    {"linear_gelu", false},    {"linear_long", false},      {"linear_add", true},
-    {"attention", false},      {"attention_masked", false}, {"attention_dropout", false},
-    {"attention_self", false}, {"attention_large", false},  {"conv", true},
-    {"conv_dilated", true},    {"conv_point", true},        {"conv_wide", true},
+    {"linear", true},
+    {"linear_no_bias", true},
+    {"linear_relu", true},
+    {"linear_gelu", false},
+    {"linear_long", false},
+    {"linear_add", true},
+    {"attention", false},
+    {"attention_masked", false},
+    {"attention_dropout", false},
+    {"attention_self", false},
+    {"attention_large", false},
+    {"attention_inner", false},
+    {"conv", true},
+    {"conv_dilated", true},
+    {"conv_point", true},
+    {"conv_wide", true},
     {"conv_large", true},
 };
 #define PRODUCTS (sizeof products / sizeof *products)

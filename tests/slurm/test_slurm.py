@@ -318,9 +318,10 @@ class SlurmTest(unittest.TestCase):
         plan = self.cli("plan", self.job_file("planned"))
         self.assertRegex(plan, "to start at [0-9T:-]+ using 2 processors on nodes n\\[1-2\\] in partition main")
         self.hog("main", 600)
-        first, second = self.submit("first", LONG), self.submit("second", LONG)
         slurm_id = lambda id: self.slurm_of(id)["id"]  # noqa: E731
+        first = self.submit("first", LONG)
         self.wait_explained(first, "Resources", "waits until enough nodes are free")
+        second = self.submit("second", LONG)  # in Slurm's queue behind the first
         self.assertIn("squeue --start -j " + slurm_id(first), self.cli("explain", first))
         self.wait_explained(second, "Priority")
         self.assertIn("sprio -j " + slurm_id(second), self.cli("explain", second))
