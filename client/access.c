@@ -3,6 +3,7 @@
 #include "client/access.h"
 
 #include "base/file.h"
+#include "rpc/munge.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,12 @@ static const char *given(const char *option, const char *variable)
     return value && value[0] ? value : NULL;
 }
 
+static bool wants_munge(const struct cli *cli)
+{
+    const char *wish = getenv("ESPALIER_MUNGE");
+    return cli->munge || (wish && wish[0] && strcmp(wish, "0") != 0);
+}
+
 enum status access_open(struct cli *cli, struct err *err)
 {
     struct rpc_access a = {.target = cli->target};
@@ -99,7 +106,11 @@ enum status access_open(struct cli *cli, struct err *err)
     a.tls.ca_file = given(cli->ca, "ESPALIER_CA_FILE");
     a.tls.cert_file = given(cli->cert, "ESPALIER_CERT_FILE");
     a.tls.key_file = given(cli->key, "ESPALIER_KEY_FILE");
-    TRY(access_token(&token, err));
+    if (wants_munge(cli))
+        TRY(munge_open(&cli->credentials, getenv("ESPALIER_MUNGE_SOCKET"), err));
+    else
+        TRY(access_token(&token, err));
+    a.munge = cli->credentials;
     a.token = token;
     enum status st = rpc_client_open_as(&cli->rpc, &a, err);
     access_token_free(token);

@@ -17,6 +17,8 @@
 struct cli {
     const char *server;          /* --server, or NULL */
     const char *ca, *cert, *key; /* --ca, --cert, --key, or NULL */
+    bool munge;                  /* --munge */
+    struct munge *credentials;   /* owned; NULL = a token is shown, or nothing */
     char *target;                /* owned; the address in use once connected */
     struct rpc_client *rpc;      /* owned; NULL until cli_connect() */
     struct term out, err;        /* stdout, stderr */

@@ -2,6 +2,7 @@
 #include "client/access.h"
 
 #include "base/file.h"
+#include "rpc/munge.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,8 +55,10 @@ enum status cli_connect(struct cli *cli, struct err *err)
 void cli_disconnect(struct cli *cli)
 {
     rpc_client_close(cli->rpc);
+    munge_close(cli->credentials);
     free(cli->target);
     cli->rpc = NULL;
+    cli->credentials = NULL;
     cli->target = NULL;
 }
 

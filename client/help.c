@@ -15,6 +15,8 @@ const struct option_row global_options[] = {
     {0, "ca", "FILE", "trusted for tls: (else $ESPALIER_CA_FILE, else the system's CAs)"},
     {0, "cert", "FILE", "own certificate, where the daemon wants one (else $ESPALIER_CERT_FILE)"},
     {0, "key", "FILE", "and its key, mode 0600 (else $ESPALIER_KEY_FILE)"},
+    {0, "munge", NULL,
+     "for tls: who calls is shown by MUNGE, not by a token (also $ESPALIER_MUNGE=1)"},
     {0, "color", "WHEN", "auto (default), always or never; NO_COLOR is honoured"},
     {'h', "help", NULL, "this help"},
     {0, "version", NULL, "the version"},

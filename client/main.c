@@ -59,6 +59,7 @@ static enum status apply_globals(struct cli *cli, const struct args *a, struct e
     cli->ca = args_value(a, "ca", cli->ca);
     cli->cert = args_value(a, "cert", cli->cert);
     cli->key = args_value(a, "key", cli->key);
+    cli->munge |= args_flag(a, "munge");
     if (!colour)
         return ST_OK;
     for (int i = 0; i < 3; i++)

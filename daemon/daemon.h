@@ -55,6 +55,7 @@ struct daemon {
     struct meters meters;
     int ports[16];         /* that were chosen, by the number of the address in config.listen */
     struct access *access; /* tokens, and who calls how often */
+    struct munge *munge;   /* NULL: its credentials are not taken */
 
     const struct rpc_identity *caller;     /* of the request that is being served; NULL = none is */
     struct answer *answers, **answers_end; /* what this group will be told once durable */

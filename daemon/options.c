@@ -200,6 +200,9 @@ static void check(struct config_source *s)
     }
     if (network)
         check_network(s);
+    if (c->munge && !network)
+        config_complain(s, CONFIG_munge,
+                        "is true, but listen has no tls: address on which a credential could come");
     if (c->tls_report_address[0])
         check_reports(s, network);
 }

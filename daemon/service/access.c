@@ -1,10 +1,11 @@
-/* access.c - see access.h. The lock guards tokens and rates between gRPC's thread (guard) and the loop's (grant,
+/* access.c - see access.h. The lock guards tokens and rates between the guard's threads and the loop's (grant,
  * withdraw); nothing is waited for under it. */
 #include "service/access.h"
 
 #include "base/hash.h"
 #include "base/log.h"
 #include "daemon.h"
+#include "service/person.h"
 #include "service/rate.h"
 
 #include <pthread.h>
@@ -61,11 +62,13 @@ enum status access_create(struct daemon *d, struct err *err)
     pthread_mutex_init(&a->lock, NULL);
     a->callers.per_s = a->strangers.per_s = (double)d->options.config.limits_call_rate;
     d->access = a;
+    TRY(person_create(d, err));
     return store_tokens(d->store, load_token, a, err);
 }
 
 void access_destroy(struct daemon *d)
 {
+    person_destroy(d);
     if (!d->access)
         return;
     pthread_mutex_destroy(&d->access->lock);
@@ -141,7 +144,8 @@ static void note_refusal(struct access *a, const struct rpc_arrival *arrival, in
     a->refused = 0;
 }
 
-/* Somebody without a token that is in force: what is open to all is theirs, at the pace of their address. */
+/* Somebody who is not known: what is open to all is theirs, at the pace of their address. `err` says why the MUNGE
+ * credential, if there is one, was not taken. */
 static enum status admit_stranger(struct access *a, const struct rpc_arrival *arrival,
                                   enum right right, int64_t mono_ms, struct err *err)
 {
@@ -150,6 +154,8 @@ static enum status admit_stranger(struct access *a, const struct rpc_arrival *ar
     if (access_allows(ROLE_NONE, right))
         return ST_OK;
     note_refusal(a, arrival, mono_ms);
+    if (arrival->munge)
+        return err->code;
     if (arrival->bearer)
         return err_set(err, ST_DENIED,
                        "the token is unknown, revoked or expired; an operator makes a new one with "
@@ -159,11 +165,13 @@ static enum status admit_stranger(struct access *a, const struct rpc_arrival *ar
                    "`espalier` takes it from $ESPALIER_TOKEN_FILE or ~/.config/espalier/token");
 }
 
+/* identity: already known by a MUNGE credential, or with an empty name. */
 static enum status admit(struct access *a, const struct rpc_arrival *arrival, enum right right,
                          int64_t now_ms, int64_t mono_ms, struct rpc_identity *identity,
                          struct err *err)
 {
-    if (!arrival->bearer || !find_token(a, arrival->bearer, now_ms, identity))
+    if (!identity->name[0] &&
+        (!arrival->bearer || !find_token(a, arrival->bearer, now_ms, identity)))
         return admit_stranger(a, arrival, right, mono_ms, err);
     if (!rate_take(&a->callers, identity->name, mono_ms))
         return too_often(a, err);
@@ -186,9 +194,14 @@ enum status access_admit(const struct rpc_arrival *arrival, struct rpc_identity 
     }
     int64_t now = daemon_now_ms(d), mono = d->clock->mono_ms(d->clock);
     enum right right = service_right(arrival->method);
+    struct rpc_identity who = {.role = ROLE_NONE};
+    if (arrival->munge)
+        (void)person_find(d, arrival->munge, &who, err); /* what failed is in err */
     pthread_mutex_lock(&a->lock);
-    enum status st = admit(a, arrival, right, now, mono, ret_identity, err);
+    enum status st = admit(a, arrival, right, now, mono, &who, err);
     pthread_mutex_unlock(&a->lock);
+    if (who.name[0])
+        *ret_identity = who;
     return st;
 }
 

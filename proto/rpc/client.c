@@ -15,6 +15,7 @@ struct rpc_client {
     char *target;
     grpc_metadata bearer; /* its slices live as long as the client */
     size_t n_bearer;      /* 1: sent with every call */
+    const struct munge *munge;
 };
 
 static grpc_arg int_arg(const char *key, int value)
@@ -59,7 +60,7 @@ static grpc_channel *create_channel(const struct rpc_access *access, struct err 
 static enum status set_bearer(struct rpc_client *c, const struct rpc_access *access,
                               struct err *err)
 {
-    if (!access->token || !rpc_address_tls(access->target))
+    if (!access->token || access->munge || !rpc_address_tls(access->target))
         return ST_OK;
     char value[RPC_BEARER_MAX + 8];
     if (strlen(access->token) >= RPC_BEARER_MAX)
@@ -90,6 +91,8 @@ enum status rpc_client_open_as(struct rpc_client **ret_client, const struct rpc_
     }
     rpc_core_start();
     c->target = copy;
+    if (rpc_address_tls(access->target))
+        c->munge = access->munge;
     enum status st = set_bearer(c, access, err);
     if (st == ST_OK && !(c->channel = create_channel(access, err)))
         st = ST_INVALID;
@@ -139,10 +142,33 @@ static void outcome_fini(struct outcome *o)
     grpc_metadata_array_destroy(&o->trailing);
 }
 
-static grpc_op op_send_headers(struct rpc_client *c)
+/* What one call shows; its value is the caller's to give up. */
+struct shown {
+    grpc_metadata header;
+    size_t n;
+};
+
+/* The token, or a credential that is made for this call alone. */
+static enum status show(const struct rpc_client *c, struct shown *ret, struct err *err)
+{
+    static const char scheme[] = "MUNGE ";
+    char value[sizeof scheme + MUNGE_CRED_MAX];
+    *ret = (struct shown){.n = c->n_bearer};
+    ret->header.key = grpc_slice_from_static_string("authorization");
+    ret->header.value = c->n_bearer ? grpc_slice_ref(c->bearer.value) : grpc_empty_slice();
+    if (!c->munge)
+        return ST_OK;
+    memcpy(value, scheme, sizeof scheme);
+    TRY(munge_make(c->munge, c->target, value + strlen(scheme), err));
+    ret->header.value = grpc_slice_from_copied_string(value);
+    ret->n = 1;
+    return ST_OK;
+}
+
+static grpc_op op_send_headers(struct shown *shown)
 {
     return (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA,
-                     .data.send_initial_metadata = {.count = c->n_bearer, .metadata = &c->bearer}};
+                     .data.send_initial_metadata = {.count = shown->n, .metadata = &shown->header}};
 }
 
 static grpc_op op_send_message(grpc_byte_buffer *bytes)
@@ -260,7 +286,13 @@ enum status rpc_client_call(struct rpc_client *c, const char *method,
                             ProtobufCMessage **ret_reply, struct err *err)
 {
     grpc_byte_buffer *bytes, *answer = NULL;
-    TRY(pack_request(&bytes, method, request, err));
+    struct shown shown;
+    TRY(show(c, &shown, err));
+    enum status st = pack_request(&bytes, method, request, err);
+    if (st != ST_OK) {
+        grpc_slice_unref(shown.header.value);
+        return st;
+    }
     grpc_completion_queue *queue = grpc_completion_queue_create_for_next(NULL);
     gpr_timespec deadline =
         gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(deadline_ms, GPR_TIMESPAN));
@@ -269,9 +301,8 @@ enum status rpc_client_call(struct rpc_client *c, const char *method,
     outcome_init(&outcome);
     grpc_metadata_array headers;
     grpc_metadata_array_init(&headers);
-    grpc_op ops[] = {op_send_headers(c),        op_send_message(bytes),   op_send_close(),
+    grpc_op ops[] = {op_send_headers(&shown),   op_send_message(bytes),   op_send_close(),
                      op_recv_headers(&headers), op_recv_message(&answer), op_recv_status(&outcome)};
-    enum status st;
     rpc_publish(&outcome);
     if (grpc_call_start_batch(core, ops, sizeof ops / sizeof ops[0], &outcome, NULL) !=
         GRPC_CALL_OK) {
@@ -291,6 +322,7 @@ enum status rpc_client_call(struct rpc_client *c, const char *method,
     outcome_fini(&outcome);
     grpc_call_unref(core);
     queue_destroy(queue);
+    grpc_slice_unref(shown.header.value);
     grpc_byte_buffer_destroy(bytes);
     return st;
 }
@@ -303,6 +335,7 @@ struct rpc_stream {
     grpc_call *core;
     const ProtobufCMessageDescriptor *type;
     grpc_byte_buffer *request, *answer;
+    struct shown shown;
     grpc_metadata_array headers;
     struct outcome outcome;
     bool over; /* the status has come */
@@ -312,7 +345,7 @@ struct rpc_stream {
 static bool stream_start(struct rpc_stream *s)
 {
     grpc_op status[] = {op_recv_status(&s->outcome)};
-    grpc_op send[] = {op_send_headers(s->client), op_send_message(s->request), op_send_close(),
+    grpc_op send[] = {op_send_headers(&s->shown), op_send_message(s->request), op_send_close(),
                       op_recv_headers(&s->headers)};
     rpc_publish(&s->outcome);
     rpc_publish(&s->headers);
@@ -326,12 +359,16 @@ enum status rpc_stream_open(struct rpc_stream **ret_stream, struct rpc_client *c
 {
     grpc_byte_buffer *bytes;
     TRY(pack_request(&bytes, method, request, err));
+    struct shown shown;
     struct rpc_stream *s = calloc(1, sizeof *s);
-    if (!s) {
+    enum status st = s ? show(c, &shown, err)
+                       : err_set(err, ST_NOMEM, "out of memory for the stream of %s", method);
+    if (st != ST_OK) {
         grpc_byte_buffer_destroy(bytes);
-        return err_set(err, ST_NOMEM, "out of memory for the stream of %s", method);
+        free(s);
+        return st;
     }
-    *s = (struct rpc_stream){.client = c, .type = reply_type, .request = bytes};
+    *s = (struct rpc_stream){.client = c, .type = reply_type, .request = bytes, .shown = shown};
     outcome_init(&s->outcome);
     grpc_metadata_array_init(&s->headers);
     s->queue = grpc_completion_queue_create_for_next(NULL);
@@ -386,6 +423,7 @@ void rpc_stream_close(struct rpc_stream *s)
     grpc_call_unref(s->core);
     outcome_fini(&s->outcome);
     grpc_metadata_array_destroy(&s->headers);
+    grpc_slice_unref(s->shown.header.value);
     grpc_byte_buffer_destroy(s->request);
     free(s);
 }

@@ -6,6 +6,7 @@
 #ifndef RPC_CORE_H
 #define RPC_CORE_H
 
+#include "rpc/munge.h"
 #include "rpc/rpc.h"
 
 #include <grpc/grpc.h>
@@ -87,6 +88,31 @@ struct rpc_admission {
     struct err err;
 };
 
+/* A call that has just come in, and what it shows. */
+struct rpc_knock {
+    grpc_call *core;
+    const struct rpc_entry *entry; /* NULL = no such method */
+    char path[RPC_METHOD_MAX];
+    bool has_bearer, has_munge; /* one of them at most */
+    char bearer[RPC_BEARER_MAX], munge[MUNGE_CRED_MAX];
+};
+
+struct rpc_waiting;
+/* Whom a call is shown to (guard.c). */
+struct rpc_guard {
+    rpc_guard_f ask; /* NULL = everybody may do everything */
+    void *user;
+    pthread_t thread; /* asks about MUNGE credentials */
+    bool running;
+    pthread_mutex_t lock; /* the fields below; nothing else is locked under it */
+    pthread_cond_t wake;
+    struct rpc_waiting *first, *last;
+    int n;
+    bool ending;
+};
+
+#define RPC_TLS_MAX 8 /* tls: addresses of a server */
+
 struct rpc_server {
     grpc_server *core;
     grpc_completion_queue *queue;
@@ -97,8 +123,9 @@ struct rpc_server {
     struct rpc_accept *accepts;
     struct rpc_event stop_event;
     struct rpc_server_tls *tls; /* NULL = none was given */
-    rpc_guard_f guard;          /* NULL = everybody may do everything */
-    void *guard_user;
+    int tls_port[RPC_TLS_MAX];
+    int n_tls_ports;
+    struct rpc_guard guard;
     pthread_t thread;
     bool started;
 
@@ -114,6 +141,13 @@ enum status rpc_server_add_entry(struct rpc_server *s, const struct rpc_entry *e
 enum status rpc_server_note_service(struct rpc_server *s, const char *name, struct err *err);
 enum status rpc_add_health(struct rpc_server *s, struct err *err);     /* health.c */
 enum status rpc_add_reflection(struct rpc_server *s, struct err *err); /* reflection.c */
+
+/* guard.c. Read: what the headers show. Pass: asks the guard, now or on its thread, and lets the call begin. */
+void rpc_knock_read(struct rpc_knock *k, const grpc_metadata_array *headers);
+void rpc_guard_pass(struct rpc_server *s, struct rpc_knock *k);
+enum status rpc_guard_start(struct rpc_server *s, struct err *err);
+/* Whoever waits is turned away, whoever comes later too; before the queue's end. */
+void rpc_guard_end(struct rpc_server *s);
 
 /* Makes a unix: address free to bind: ST_EXISTS if somebody serves it or it is another kind of file
  * (address.c). Other addresses pass. */
@@ -131,7 +165,9 @@ struct grpc_channel_credentials *rpc_tls_channel_credentials(const struct rpc_tl
                                                              struct err *err);
 struct grpc_server_credentials *
 rpc_tls_server_credentials(struct rpc_server_tls *tls); /* NULL: too many addresses */
-void rpc_tls_destroy(struct rpc_server_tls *tls);       /* NULL allowed; after the server's end */
+bool rpc_tls_names(const struct rpc_server_tls *tls,
+                   const char *host);             /* its certificate, of now, is for that host */
+void rpc_tls_destroy(struct rpc_server_tls *tls); /* NULL allowed; after the server's end */
 
 /* Takes over a call that has just come in; entry NULL = no such method (call.c). */
 void rpc_call_begin(struct rpc_server *s, grpc_call *core, const struct rpc_entry *entry,

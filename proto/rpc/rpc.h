@@ -57,6 +57,9 @@ enum status rpc_server_use_tls(struct rpc_server *s, const struct rpc_tls *files
  * any protection. *ret_port (NULL allowed) is the port chosen, 0 for unix. */
 enum status rpc_server_listen(struct rpc_server *s, const char *address, int *ret_port,
                               struct err *err);
+/* Whether a client may mean this server by that address: one of its tls: ports, and a host that its certificate names.
+ * Reads the certificate's file. */
+bool rpc_server_is_at(const struct rpc_server *s, const char *address);
 
 /* Who calls, as the guard found out; what a role means is the guard's affair. */
 #define RPC_NAME_MAX 64
@@ -70,9 +73,10 @@ struct rpc_arrival {
     const char *peer;   /* host of a network peer without its port, e.g. "ipv4:10.0.0.7" */
     bool local;         /* over a unix socket */
     const char *bearer; /* "authorization: Bearer ..."; NULL = none */
+    const char *munge;  /* "authorization: MUNGE ..." (munge.h); NULL = none */
 };
-/* Runs on the server's thread for every call, before anything of its request is read; must not block. ST_DENIED with
- * *ret_identity untouched ends the call with UNAUTHENTICATED, with a name in it with PERMISSION_DENIED. */
+/* Runs for every call, before anything of its request is read: on a thread of its own where the arrival has a MUNGE
+ * credential, else on the server's thread, where it must not block. Two may run at a time. ST_DENIED with *ret_identity untouched ends the call with UNAUTHENTICATED, with a name in it with PERMISSION_DENIED. */
 typedef enum status (*rpc_guard_f)(const struct rpc_arrival *arrival,
                                    struct rpc_identity *ret_identity, void *user, struct err *err);
 void rpc_server_guard(struct rpc_server *s, rpc_guard_f guard, void *user); /* before start */
@@ -112,11 +116,14 @@ void rpc_call_finish(struct rpc_call *call); /* ends a stream with OK; gives up 
 struct rpc_client;
 struct rpc_stream;
 
+struct munge;
 /* How to reach a server, and as whom. Borrowed. */
 struct rpc_access {
     const char *target; /* "unix:/path", "tls:HOST:PORT", or "host:port" without any protection */
     struct rpc_tls tls; /* for tls: */
     const char *token;  /* sent as bearer token, over TLS alone; NULL = none */
+    /* Sends a new credential of it with every call instead, over TLS alone; lives as long as the client; NULL = none. */
+    const struct munge *munge;
 };
 /* Does not connect yet, but reads the files. Proxy variables are ignored for unix:. */
 enum status rpc_client_open_as(struct rpc_client **ret_client, const struct rpc_access *access,

@@ -9,7 +9,6 @@
 #include "base/clock.h"
 
 #include <grpc/grpc_security.h>
-#include <grpc/support/alloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +77,8 @@ enum status rpc_server_create(struct rpc_server **ret_server, struct err *err)
     grpc_server_register_completion_queue(s->core, s->queue, NULL);
     s->stop_event = (struct rpc_event){server_stopped, s};
     pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->guard.lock, NULL);
+    pthread_cond_init(&s->guard.wake, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -185,55 +186,28 @@ enum status rpc_server_listen(struct rpc_server *s, const char *address, int *re
         return err_set(
             err, ST_UNAVAILABLE,
             "cannot listen on %s: is it taken, is its folder there, may you write to it?", address);
+    if (secure)
+        s->tls_port[s->n_tls_ports++] = port;
     if (ret_port)
         *ret_port = path ? 0 : port;
     return ST_OK;
 }
 
-/* ---- the guard ---------------------------------------------------------------------------- */
-
-void rpc_server_guard(struct rpc_server *s, rpc_guard_f guard, void *user)
+bool rpc_server_is_at(const struct rpc_server *s, const char *address)
 {
-    s->guard = guard;
-    s->guard_user = user;
-}
-
-/* The token of "authorization: Bearer TOKEN"; one that does not fit is none that anybody gave out. */
-static bool find_bearer(const grpc_metadata_array *headers, char ret_token[RPC_BEARER_MAX])
-{
-    static const char scheme[] = "Bearer ";
-    size_t skip = sizeof scheme - 1;
-    for (size_t i = 0; i < headers->count; i++) {
-        const grpc_metadata *m = &headers->metadata[i];
-        const char *value = (const char *)GRPC_SLICE_START_PTR(m->value);
-        size_t len = GRPC_SLICE_LENGTH(m->value);
-        if (grpc_slice_str_cmp(m->key, "authorization") != 0 || len < skip ||
-            strncasecmp(value, scheme, skip) != 0)
-            continue;
-        size_t n = len - skip < RPC_BEARER_MAX ? len - skip : 0;
-        memcpy(ret_token, value + skip, n);
-        ret_token[n] = '\0';
-        return true;
+    char host[MUNGE_ADDRESS_MAX];
+    const char *at = rpc_address_tls(address), *colon = at ? strrchr(at, ':') : NULL;
+    if (!colon || colon - at >= (ptrdiff_t)sizeof host)
+        return false;
+    bool bracket = at[0] == '[' && colon[-1] == ']';
+    snprintf(host, sizeof host, "%.*s", (int)(colon - at) - 2 * bracket, at + bracket);
+    for (int i = 0; i < s->n_tls_ports; i++) {
+        char port[12];
+        snprintf(port, sizeof port, "%d", s->tls_port[i]);
+        if (strcmp(port, colon + 1) == 0)
+            return rpc_tls_names(s->tls, host);
     }
     return false;
-}
-
-static void admit(const struct rpc_server *s, grpc_call *core, const char *path,
-                  const grpc_metadata_array *headers, struct rpc_admission *ret)
-{
-    char token[RPC_BEARER_MAX];
-    *ret = (struct rpc_admission){.st = ST_OK};
-    if (!s->guard)
-        return;
-    char *peer = grpc_call_get_peer(core), *port = strrchr(peer, ':');
-    struct rpc_arrival arrival = {.method = path, .peer = peer};
-    arrival.local = strncmp(peer, "unix:", 5) == 0;
-    arrival.bearer = find_bearer(headers, token) ? token : NULL;
-    if (port && !arrival.local)
-        *port = '\0';
-    ret->st = s->guard(&arrival, &ret->identity, s->guard_user, &ret->err);
-    explicit_bzero(token, sizeof token);
-    gpr_free(peer);
 }
 
 /* ---- the loop ----------------------------------------------------------------------------- */
@@ -254,22 +228,22 @@ static void accepted(struct rpc_event *e, bool ok)
 {
     struct rpc_accept *a = (struct rpc_accept *)e;
     struct rpc_server *s = e->owner;
-    struct rpc_admission admission;
-    char path[RPC_METHOD_MAX] = "";
+    struct rpc_knock knock = {.core = a->core};
     if (ok) {
         /* A name that does not fit is no method of ours; cut, it matches none. */
         size_t len = GRPC_SLICE_LENGTH(a->details.method);
-        len = len < sizeof path ? len : sizeof path - 1;
-        memcpy(path, GRPC_SLICE_START_PTR(a->details.method), len);
-        admit(s, a->core, path, &a->metadata, &admission);
+        len = len < sizeof knock.path ? len : sizeof knock.path - 1;
+        memcpy(knock.path, GRPC_SLICE_START_PTR(a->details.method), len);
+        knock.entry = find_entry(s, knock.path);
+        rpc_knock_read(&knock, &a->metadata);
     }
-    grpc_call *core = a->core;
     grpc_call_details_destroy(&a->details);
     grpc_metadata_array_destroy(&a->metadata);
     if (!ok)
         return; /* the server is stopping */
     accept_arm(s, a);
-    rpc_call_begin(s, core, find_entry(s, path), path, &admission);
+    rpc_guard_pass(s, &knock);
+    explicit_bzero(knock.bearer, sizeof knock.bearer);
 }
 
 static void *server_loop(void *arg)
@@ -299,14 +273,17 @@ static void *server_loop(void *arg)
 
 enum status rpc_server_start(struct rpc_server *s, struct err *err)
 {
+    TRY(rpc_guard_start(s, err));
     grpc_server_start(s->core);
     for (size_t i = 0; i < ACCEPTS; i++) {
         s->accepts[i].event = (struct rpc_event){accepted, s};
         accept_arm(s, &s->accepts[i]);
     }
     int e = pthread_create(&s->thread, NULL, server_loop, s);
-    if (e)
+    if (e) {
+        rpc_guard_end(s);
         return err_set(err, ST_LIMIT, "cannot start the server's thread: %s", strerror(e));
+    }
     s->started = true;
     return ST_OK;
 }
@@ -325,6 +302,7 @@ void rpc_server_stop(struct rpc_server *s, int grace_ms)
         return;
     rpc_publish(&s->stop_event);
     grpc_server_shutdown_and_notify(s->core, s->queue, &s->stop_event);
+    rpc_guard_end(s);
     struct timespec until = monotonic_after(grace_ms);
     pthread_mutex_lock(&s->lock);
     /* A monitor's Watch of the health service would hold every stop for the whole grace. */
@@ -371,6 +349,8 @@ void rpc_server_destroy(struct rpc_server *s)
     rpc_tls_destroy(s->tls);
     pthread_cond_destroy(&s->stopped_cond);
     pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->guard.wake);
+    pthread_mutex_destroy(&s->guard.lock);
     free(s->accepts);
     free(s->entries);
     free(s->services);

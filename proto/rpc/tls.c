@@ -13,6 +13,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -148,14 +149,12 @@ grpc_channel_credentials *rpc_tls_channel_credentials(const struct rpc_tls *file
 
 /* ---- server ------------------------------------------------------------------------------- */
 
-#define ADDRESSES_MAX 8
-
 struct rpc_server_tls {
     char *cert_file, *key_file, *ca_file;
     struct fetcher { /* one an address */
         struct rpc_server_tls *tls;
         struct timespec seen[3]; /* the files' times of change when they were last taken */
-    } fetcher[ADDRESSES_MAX];
+    } fetcher[RPC_TLS_MAX];
     int n;
 };
 
@@ -201,7 +200,7 @@ static grpc_ssl_certificate_config_reload_status fetch(void *user,
 
 struct grpc_server_credentials *rpc_tls_server_credentials(struct rpc_server_tls *tls)
 {
-    if (tls->n == ADDRESSES_MAX)
+    if (tls->n == RPC_TLS_MAX)
         return NULL;
     struct fetcher *f = &tls->fetcher[tls->n++];
     f->tls = tls;
@@ -232,6 +231,19 @@ enum status rpc_server_use_tls(struct rpc_server *s, const struct rpc_tls *files
     return t->cert_file && t->key_file
                ? ST_OK
                : err_set(err, ST_NOMEM, "out of memory for the certificate");
+}
+
+bool rpc_tls_names(const struct rpc_server_tls *t, const char *host)
+{
+    struct buf pem;
+    buf_init(&pem, PEM_MAX);
+    X509 *cert = file_read(&pem, t->cert_file, NULL) == ST_OK ? parse_cert(&pem) : NULL;
+    bool named = cert && (X509_check_ip_asc(cert, host, 0) == 1 ||
+                          X509_check_host(cert, host, strlen(host),
+                                          X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1);
+    X509_free(cert);
+    buf_fini(&pem);
+    return named;
 }
 
 void rpc_tls_destroy(struct rpc_server_tls *t)
