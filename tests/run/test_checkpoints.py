@@ -8,6 +8,8 @@ from job import Case, exports, kill_at, run
 
 ONLY = [(f"phases.{s}.steps", 0) for s in ("warmup", "pretrain", "control", "search", "finetune")] + [("phases.task.steps", 40)]
 
+EVALUATE = 8  # STAGE_EVALUATE of run.h
+
 
 def names(folder):
     return sorted(p.name for p in (folder / "checkpoints").glob("step-*.safetensors"))
@@ -50,6 +52,7 @@ try:
     scored = case.job("scored", 2, every + [("checkpoint.best", 1), ("checkpoint.best_by", "p1_giou"),
                                             ("evaluate.at_checkpoints", "true"), ("train.checkpoint_keep", 1)])
     assert kill_at(scored, "task 32/40", 2)
+    assert state(scored, names(scored)[-1])["seconds"][EVALUATE] > 0  # no part of the stage's own
     metrics = [state(scored, n)["metrics"] for n in names(scored)]
     assert all(m.keys() == {"loss", "p1", "p5", "p10", "p1_macro", "p1_giou"} for m in metrics), metrics
     assert len(metrics) <= 2 and metrics[0]["p1_giou"] >= metrics[-1]["p1_giou"], metrics

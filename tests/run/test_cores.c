@@ -7,7 +7,19 @@
 
 #include "run/cores.h"
 
+#include <errno.h>
 #include <stdio.h>
+
+/* A machine of more CPUs than a cpu_set_t has bits. */
+int __wrap_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set);
+int __wrap_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
+{
+    (void)pid;
+    (void)size;
+    (void)set;
+    errno = EINVAL;
+    return -1;
+}
 
 static const int straight[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
@@ -98,7 +110,54 @@ static void too_many_ranks_stay_loose(void **state)
     assert_int_equal(s.threads, 1);
     share(crossed, 2, 0, straight, 2, &s);
     assert_false(s.alone);
+    assert_int_equal(s.threads, 2);
     assert_true(CPU_EQUAL(&s.use, &crossed[0].may));
+}
+
+static void crossed_ranks_run_no_more_threads_than_cores(void **state)
+{
+    (void)state;
+    const struct rank_cores rank[3] = {rank_on("a", 0, 4), rank_on("a", 2, 6), rank_on("a", 2, 6)};
+    struct cores_share s;
+    int threads = 0;
+    for (int i = 0; i < 3; i++) {
+        share(rank, 3, i, straight, 4, &s);
+        threads += s.threads;
+    }
+    assert_true(threads <= 6);
+}
+
+static void one_name_is_not_one_machine(void **state)
+{
+    (void)state;
+    struct rank_cores rank[2] = {rank_on("node", 0, 2), rank_on("node", 0, 2)};
+    struct cores_share s;
+    snprintf(rank[0].boot, sizeof rank[0].boot, "one");
+    snprintf(rank[1].boot, sizeof rank[1].boot, "other");
+    share(rank, 2, 1, straight, 2, &s);
+    assert_true(s.alone && CPU_EQUAL(&s.use, &rank[1].may));
+    assert_int_equal(s.threads, 2);
+}
+
+static void broadcast_alone(struct comm *c, void *data, size_t bytes, int root)
+{
+    (void)c;
+    (void)data;
+    (void)bytes;
+    (void)root;
+}
+
+static void cpus_without_a_list_are_left_alone(void **state)
+{
+    (void)state;
+    struct comm comm = {.size = 1, .broadcast = broadcast_alone};
+    struct binding b = {0};
+    int64_t threads = 3;
+    cores_settle(&comm, &threads, &b);
+    assert_int_equal(threads, 3);
+    assert_false(b.pinned);
+    assert_string_equal(b.unbound, "this machine's CPUs cannot be listed");
+    assert_string_equal(b.lowered, "");
 }
 
 int main(void)
@@ -109,6 +168,9 @@ int main(void)
         cmocka_unit_test(what_the_launcher_bound_stays),
         cmocka_unit_test(too_many_threads_become_fewer),
         cmocka_unit_test(too_many_ranks_stay_loose),
+        cmocka_unit_test(crossed_ranks_run_no_more_threads_than_cores),
+        cmocka_unit_test(one_name_is_not_one_machine),
+        cmocka_unit_test(cpus_without_a_list_are_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,18 +1,23 @@
 """What the worker does when numbers, disk or ranks fail: one sentence, the documented code, the last good checkpoint kept."""
 import json
 import os
+import re
 import struct
 import subprocess
 
 from job import Case, exports, kill_at, run, tensors
 
 
-def poison(path):
-    """Makes the first value of the class head NaN."""
+UNKNOWN = 3  # TOKEN_UNK of tokenizer.h
+WORDS = "transformer.text_encoder.embeddings.word_embeddings.weight"
+
+
+def poison(path, name="class_embed.weight", row=0):
+    """Makes the first value of a row NaN; of the class head's first, unless told."""
     raw = bytearray(path.read_bytes())
     n, = struct.unpack("<Q", raw[:8])
-    t = json.loads(raw[8:8 + n])["class_embed.weight"]
-    at = 8 + n + t["data_offsets"][0]
+    t = json.loads(raw[8:8 + n])[name]
+    at = 8 + n + t["data_offsets"][0] + 4 * row * t["shape"][1]
     raw[at:at + 4] = struct.pack("<f", float("nan"))
     path.write_bytes(raw)
 
@@ -48,6 +53,31 @@ try:
     log = run(folder, 1, expect=14)
     assert log.count("the step is skipped") == 3, log
     assert "3 steps in a row had a loss of NaN or Inf (train.nan_limit)" in log, log
+
+    # A score that fails costs no checkpoint. Not a number, of a word that only the evaluation has: the steps go on, until the
+    # dense model is scored.
+    unknown = case.dir / "unknown.safetensors"
+    unknown.write_bytes((good / "export" / "expanded" / "model.safetensors").read_bytes())
+    poison(unknown, WORDS, UNKNOWN)
+    test = json.loads((case.data / "test_rec.json").read_text())
+    for image in test["images"]:
+        image["caption"] += " zebra"
+    (case.data / "zebra.json").write_text(json.dumps(test))
+    scored = start + [("evaluate.at_checkpoints", "true")]
+    folder = case.job("unscored", 2, scored + [("model.init", unknown), ("data.eval", case.data / "zebra.json")])
+    log = run(folder, 2, expect=14)
+    assert log.count("its checkpoint is written without scores: ") == 2 and "task 10/10" in log, log
+    assert len(list((folder / "checkpoints").glob("step-*.safetensors"))) >= 2, log
+
+    # A picture that cannot be read ends the job, after the checkpoint.
+    (case.data / "test" / "broken.png").write_bytes((case.data / "test" / "000000.png").read_bytes()[:40])
+    for image in test["images"]:
+        image["file_name"] = "test/broken.png"
+    (case.data / "broken.json").write_text(json.dumps(test))
+    folder = case.job("unread", 1, scored + [("data.eval", case.data / "broken.json")])
+    log = run(folder, 1, expect=12)
+    assert "task step 4: its checkpoint is written without scores: " in log and re.search(r"ERROR worker\.0: .*broken\.png", log), log
+    assert len(list((folder / "checkpoints").glob("step-*.safetensors"))) == 1, log
 
     # Collapse: all queries alike. Named; with train.on_collapse: stop it ends the job.
     alike = case.dir / "alike.safetensors"

@@ -1,4 +1,5 @@
 """Ranks that mpirun left on the same cores share them out; more threads than cores become fewer; a mask that is there stays."""
+import json
 import os
 import re
 import subprocess
@@ -45,8 +46,11 @@ try:
     assert "2 threads a rank were asked for (resources.threads), but 2 ranks share 1 core here: it is 1 thread" in log and (len(os.sched_getaffinity(0)) == 1 or "--bind-to none" in log), log
 
     # One rank within a mask.
-    found, log = bound(case.job("masked", 1, ONE_STEP + [("resources.threads", 64)]), 1, ["taskset", "-c", str(CPUS[-1])])
+    masked = case.job("masked", 1, ONE_STEP + [("resources.threads", 64)])
+    found, log = bound(masked, 1, ["taskset", "-c", str(CPUS[-1])])
     assert found[0] == (1, f"cores {CPUS[-1]}"), found
     assert "64 threads a rank were asked for" in log, log
+    reproduce = json.loads((masked / "reproduce.json").read_text())
+    assert re.search(r"threads: 64\b", reproduce["effective_job_file"]) and reproduce["machine"]["threads_per_rank"] == 1, reproduce
 finally:
     case.close()

@@ -241,7 +241,7 @@ static enum status checkpoint_root(struct run *r, struct moments *mo, struct err
 enum status run_checkpoint(struct run *r, struct err *err)
 {
     struct moments mo = {.r = r};
-    run_book_time(r);
+    run_book_time(r, r->state.stage);
     enum status st = run_root(r) ? checkpoint_root(r, &mo, err) : ST_OK;
     moments_finish(&mo);
     return run_agree(r, st, err);

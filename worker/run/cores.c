@@ -36,12 +36,12 @@ static void take_part(cpu_set_t *part, const cpu_set_t *of, int k, int n, const 
 void cores_meet(struct cores_met *m, const struct rank_cores *own, int me,
                 const struct rank_cores *other, int rank)
 {
-    if (strcmp(other->host, own->host) != 0)
+    if (strcmp(other->host, own->host) != 0 || strcmp(other->boot, own->boot) != 0)
         return;
     bool same = CPU_EQUAL(&other->may, &own->may);
     m->alike += same;
     m->before += same && rank < me;
-    m->crossed |= !same && overlap(&other->may, &own->may);
+    m->crossed += !same && overlap(&other->may, &own->may);
 }
 
 void cores_share(const struct rank_cores *own, const struct cores_met *m, const int *order,
@@ -51,8 +51,8 @@ void cores_share(const struct rank_cores *own, const struct cores_met *m, const 
     struct cores_share s = {.use = own->may, .alone = !m->crossed && ranks <= cores};
     if (s.alone)
         take_part(&s.use, &own->may, m->before, ranks, order, cpus);
-    int room = s.alone ? CPU_COUNT(&s.use) : cores / ranks;
-    s.threads = room < 1 ? 1 : threads < room ? threads : room;
+    int room = s.alone ? CPU_COUNT(&s.use) : cores / (ranks + m->crossed);
+    s.threads = cores == 0 || threads < room ? threads : room < 1 ? 1 : room;
     *ret_share = s;
 }
 
@@ -106,12 +106,24 @@ static bool belongs_to_others(const cpu_set_t *may)
 
 /* ---- both ------------------------------------------------------------------------------------- */
 
+/* Cloned nodes may all go by one name. */
+static void read_boot_id(char *out, int size)
+{
+    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (f && !fgets(out, size, f))
+        *out = '\0';
+    if (f)
+        fclose(f);
+}
+
+/* The kernel refuses a set that is smaller than its own: a machine of more than CPU_SETSIZE CPUs. */
 static void look(struct rank_cores *own)
 {
     *own = (struct rank_cores){0};
     gethostname(own->host, sizeof own->host - 1);
-    if (sched_getaffinity(0, sizeof own->may, &own->may) != 0 || CPU_COUNT(&own->may) == 0)
-        CPU_SET(0, &own->may);
+    read_boot_id(own->boot, sizeof own->boot);
+    if (sched_getaffinity(0, sizeof own->may, &own->may) != 0)
+        CPU_ZERO(&own->may);
 }
 
 static void bind_or_tell(const struct rank_cores *own, const struct cores_met *m,
@@ -119,7 +131,9 @@ static void bind_or_tell(const struct rank_cores *own, const struct cores_met *m
 {
     struct err err;
     int cores = CPU_COUNT(&own->may);
-    if (belongs_to_others(&own->may))
+    if (cores == 0)
+        snprintf(b->unbound, sizeof b->unbound, "this machine's CPUs cannot be listed");
+    else if (belongs_to_others(&own->may))
         snprintf(b->unbound, sizeof b->unbound,
                  "Slurm gave %.8s of this node's %d cores and does not bind to them",
                  getenv("SLURM_CPUS_ON_NODE"), cores);

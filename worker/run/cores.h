@@ -2,7 +2,9 @@
  *
  * A rank that its launcher has bound alone (mpirun's own binding, a Slurm that binds, taskset) keeps what it has. Ranks that were left on
  * the same cores take an even part each, in the order of packages and cores, so that siblings of one core go to one
- * rank. Ranks x threads never exceed the cores: where a rank has fewer cores than threads, all run with fewer threads and say so.
+ * rank. Ranks x threads never exceed the cores that the launcher left them: where a rank has fewer than threads, all run
+ * with fewer threads and say so. Under a Slurm that does not bind, that is the node's cores, not the job's; where the kernel does not
+ * list them, what was asked for.
  */
 #ifndef RUN_CORES_H
 #define RUN_CORES_H
@@ -13,22 +15,22 @@
 #include <sched.h>
 
 struct rank_cores {
-    char host[64];
-    cpu_set_t may; /* what the rank may use at its start */
+    char host[64], boot[40]; /* equal in both: one machine */
+    cpu_set_t may;           /* what the rank may use at its start; empty: nobody can tell */
 };
 
 /* How a rank's cores lie to those of the others. */
 struct cores_met {
     int alike,
-        before;   /* ranks with the same ones, itself included; those of them that come first */
-    bool crossed; /* some rank has part of them */
+        before;  /* ranks with the same ones, itself included; those of them that come first */
+    int crossed; /* ranks that have part of them */
 };
 void cores_meet(struct cores_met *m, const struct rank_cores *own, int me,
                 const struct rank_cores *other, int rank);
 
 struct cores_share {
     cpu_set_t use;
-    int threads; /* <= what was asked for */
+    int threads; /* <= what was asked for; as asked for where `may` is empty */
     bool alone;  /* no other rank uses a core of `use` */
 };
 /* After all ranks were met. order[0..cpus) lists the machine's CPUs, neighbours first. Pure. */

@@ -228,7 +228,11 @@ enum status evaluate_checkpoint(struct run *r, struct err *err)
     char name[64];
     if (!r->corpus->set[CORPUS_EVAL])
         return ST_OK;
-    TRY(score_set(r, &m, err));
+    run_book_time(r, r->state.stage);
+    enum status st = score_set(r, &m, err);
+    run_book_time(r, STAGE_EVALUATE);
+    if (st != ST_OK)
+        return st;
     for (enum best_by by = BEST_LOSS + 1; by < BEST_COUNT; by++) {
         snprintf(name, sizeof name, "eval.%s", keep_metric_name(by));
         r->state.metric[by] = score_of(&m, by);

@@ -113,9 +113,10 @@ enum status job_folder_open(struct job_folder *ret_f, const char *dir, struct er
     if (st == ST_OK)
         st = read_job(&f, base, err);
     free(base);
-    if (st == ST_OK)
+    if (st == ST_OK) {
+        f.threads_asked = f.job->resources_threads;
         *ret_f = f;
-    else
+    } else
         job_folder_close(&f);
     return st;
 }

@@ -20,7 +20,8 @@ struct job_folder {
     char *resume_from; /* a checkpoint's path in dir; NULL = the newest */
     int resume_since;  /* the first attempt that goes on from it */
     struct jobfile *job;
-    char *yaml; /* original bytes */
+    int64_t threads_asked; /* its resources.threads, which cores_settle() may lower */
+    char *yaml;            /* original bytes */
     size_t yaml_len;
     const char *
         trace_path; /* of the command line, borrowed; NULL: trace.json, where the job file asks for it */

@@ -65,7 +65,7 @@ static void skip_unwanted(struct run *r)
 static enum status leave_stage(struct run *r, struct err *err)
 {
     enum stage left = r->state.stage;
-    run_book_time(r);
+    run_book_time(r, left);
     if (run_root(r) && r->report)
         report_phase_done(r->report, stage_name(left), r->state.seconds[left], NULL);
     r->state.stage++;

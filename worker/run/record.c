@@ -95,8 +95,10 @@ enum status write_reproduce(struct run *r, struct err *err)
     json_object_object_add(o, "job_file_sha256", text_of(hash));
     json_object_object_add(o, "job_file",
                            json_object_new_string_len(r->folder->yaml, (int)r->folder->yaml_len));
+    struct jobfile asked = *r->job;
+    asked.resources_threads = r->folder->threads_asked;
     buf_init(&effective, 1u << 20);
-    jobfile_print(r->job, &effective);
+    jobfile_print(&asked, &effective);
     json_object_object_add(o, "effective_job_file", text_of(buf_str(&effective)));
     buf_fini(&effective);
     if (r->job->model_init && *r->job->model_init &&

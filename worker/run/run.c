@@ -365,10 +365,10 @@ void run_progress(struct run *r, const struct phase_plan *plan, double loss)
         report_progress(r->report, &p, NULL);
 }
 
-void run_book_time(struct run *r)
+void run_book_time(struct run *r, enum stage s)
 {
     int64_t now = clock_mono_ns();
-    if (r->state.stage < STAGE_COUNT)
-        r->state.seconds[r->state.stage] += 1e-9 * (double)(now - r->stage_entered_ns);
+    if (s < STAGE_COUNT)
+        r->state.seconds[s] += 1e-9 * (double)(now - r->stage_entered_ns);
     r->stage_entered_ns = now;
 }

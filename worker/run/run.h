@@ -125,8 +125,8 @@ void run_note(struct run *r, enum report_severity severity, const char *fmt, ...
 void run_metric(struct run *r, const char *name, double value, const char *unit);
 void run_progress(struct run *r, const struct phase_plan *plan, double loss);
 void run_time_step(struct run *r, double seconds);
-/* Books the time since the last call to the current stage. */
-void run_book_time(struct run *r);
+/* Books the time since the last call to a stage. */
+void run_book_time(struct run *r, enum stage s);
 static inline bool run_root(const struct run *r)
 {
     return r->comm->rank == 0;

@@ -373,7 +373,7 @@ static enum status open_search(struct run *r, struct err *err)
 /* The hypernetwork's share of the search's time is a result. */
 static void finish_search(struct run *r)
 {
-    run_book_time(r);
+    run_book_time(r, STAGE_SEARCH);
     double share = r->state.hyper_seconds / fmax(r->state.seconds[STAGE_SEARCH], 1e-9);
     run_metric(r, "search.hypernet_share", share, "fraction");
     json_object_object_add(r->result, "hypernet_share", json_object_new_double(share));

@@ -96,14 +96,28 @@ static void average_loss(struct run *r, double loss)
 }
 
 /* The warm-up's model has another head: there is nothing to score yet. */
+static enum status score_here(struct run *r, const struct train_hooks *hooks, struct err *err)
+{
+    if (!r->job->evaluate_at_checkpoints || r->state.stage == STAGE_WARMUP)
+        return ST_OK;
+    if (hooks->bind)
+        hooks->bind(r);
+    return evaluate_checkpoint(r, err);
+}
+
+/* What cannot be scored is worth its checkpoint all the same. Of numbers the steps' own guard judges; what cannot be read
+ * ends the job. */
 static enum status checkpoint_here(struct run *r, const struct train_hooks *hooks, struct err *err)
 {
-    if (r->job->evaluate_at_checkpoints && r->state.stage != STAGE_WARMUP) {
-        if (hooks->bind)
-            hooks->bind(r);
-        TRY(evaluate_checkpoint(r, err));
+    struct err why = {0};
+    enum status scored = score_here(r, hooks, &why);
+    if (scored != ST_OK) {
+        run_note(r, REPORT_WARNING, "%s step %lld: its checkpoint is written without scores: %s",
+                 stage_name(r->state.stage), (long long)r->state.step, why.text);
+        run_forget_metrics(r, BEST_LOSS + 1);
     }
-    return run_checkpoint(r, err);
+    TRY(run_checkpoint(r, err));
+    return scored == ST_OK || scored == ST_NUMERIC ? ST_OK : err_set(err, scored, "%s", why.text);
 }
 
 static enum status one_step(struct run *r, struct loader *loader, const struct phase_plan *plan,
