@@ -126,30 +126,40 @@ static bool start_job(const struct queue_job *q, const int *on, void *user)
     return s->d->group_err.code == ST_OK;
 }
 
-/* Every rank needs a core; and Slurm has cores of its own. */
-static bool any_may_start(const struct daemon *d)
+/* Every rank needs a core; and Slurm has cores of its own. Asked of each node: what is held on one that is no longer
+ * configured, or that was made smaller, takes nothing from the others. */
+static bool any_may_start(const struct daemon *d, const struct rooms *rooms)
 {
-    struct jobs_load load = jobs_load(d->jobs, &d->options.node);
-    return load.waiting > 0 && (load.free.cores > 0 || d->jobs->waiting_in_slurm > 0);
+    bool may = d->jobs->waiting_in_slurm > 0;
+    for (int i = 0; i < d->nodes.n && !may; i++)
+        may = !d->nodes.list[i].drained && rooms->free[i].cores > 0;
+    return may;
 }
 
-void queue_run(struct daemon *d)
+static void start_waiting(struct daemon *d, struct rooms *rooms)
 {
-    if (!any_may_start(d)) {
-        d->queue_dirty = false; /* until something ends, or comes */
-        d->next_start_ms = 0;
-        return;
-    }
     struct queue_job *waiting = calloc((size_t)d->jobs->waiting, sizeof *waiting);
     struct resources *room = calloc((size_t)d->nodes.n, sizeof *room);
-    struct starting s = {d, rooms_now(d)};
-    if (waiting && room && s.rooms) {
-        memcpy(room, s.rooms->free, (size_t)d->nodes.n * sizeof *room);
+    struct starting s = {d, rooms};
+    if (waiting && room) {
+        memcpy(room, rooms->free, (size_t)d->nodes.n * sizeof *room);
         d->queue_dirty = false;
         if (start_in_slurm(d))
             queue_pick(waiting, collect_waiting(d, waiting), &d->nodes, room, start_job, &s);
     }
-    rooms_destroy(s.rooms);
     free(room);
     free(waiting);
+}
+
+void queue_run(struct daemon *d)
+{
+    bool waits = d->jobs->waiting > 0;
+    struct rooms *rooms = waits ? rooms_now(d) : NULL;
+    if (!waits || (rooms && !any_may_start(d, rooms))) {
+        d->queue_dirty = false; /* until something ends, or comes */
+        d->next_start_ms = 0;
+    } else if (rooms) {
+        start_waiting(d, rooms);
+    }
+    rooms_destroy(rooms);
 }

@@ -84,6 +84,15 @@ class Nodes(Case):
         self.d.wait(waits, "RUNNING")
         self.refused("NOT_FOUND", "no node elsewhere", self.c.call, "DrainNode", host="elsewhere", drain=True)
 
+    def test_what_is_held_on_one_node_takes_nothing_from_another(self):
+        """node-a is taken out of the configuration while 4 ranks run there: node-b, which is idle, goes on."""
+        self.d.wait(self.submit(ranks=4), "RUNNING")
+        self.d.end()
+        at = self.d.options.index("{host: node-a, cores: 4, memory_mib: 64000}")
+        self.d.options[at - 1:at + 1] = []
+        self.d.start()
+        self.d.wait(self.submit(ranks=1), "RUNNING")
+
     def test_what_never_fits_is_refused_with_the_numbers(self):
         self.refused("RESOURCE_EXHAUSTED", "only 0 of the job's 1 ranks have room on the 2 nodes", self.submit, ranks=1,
                      threads=5)
