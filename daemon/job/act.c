@@ -209,17 +209,24 @@ static void end_attempt(struct daemon *d, struct active *a, const struct evidenc
 
 /* ---- starting ------------------------------------------------------------------------------- */
 
+static void say_waiting(const struct daemon *d, struct active *a, const char *why)
+{
+    int64_t now = daemon_now_ms(d);
+    if (now - a->complained_ms <= COMPLAIN_EVERY_MS)
+        return;
+    a->complained_ms = now;
+    log_warn("job %lld waits to be started: %s", (long long)a->job.id, why);
+}
+
 /* A full disk, a full process table, a file server that is away pass: the job stays SUBMITTED and is tried again at the next tick. */
 static void start_failed(struct daemon *d, struct active *a, const struct err *why)
 {
-    int64_t now = daemon_now_ms(d);
     if (!status_is_passing(why->code)) {
         struct evidence ev = {.kind = EVIDENCE_REFUSED};
         snprintf(ev.text, sizeof ev.text, "%.250s", why->text);
         end_attempt(d, a, &ev);
-    } else if (now - a->complained_ms > COMPLAIN_EVERY_MS) {
-        a->complained_ms = now;
-        log_warn("job %lld waits to be started: %s", (long long)a->job.id, why->text);
+    } else {
+        say_waiting(d, a, why->text);
     }
 }
 
@@ -300,6 +307,10 @@ static void check_time(struct daemon *d, struct active *a)
 static void contact_lost(struct daemon *d, struct active *a, const struct evidence *ev)
 {
     int64_t now = daemon_now_ms(d);
+    if (a->job.state == JOB_SUBMITTED && !a->job.in_slurm) {
+        say_waiting(d, a, ev->text); /* nothing was started that could be lost */
+        return;
+    }
     if (a->unknown_since_ms == 0)
         a->unknown_since_ms = now;
     struct change change = {.actor = "launcher", .text = ev->text};
@@ -307,11 +318,23 @@ static void contact_lost(struct daemon *d, struct active *a, const struct eviden
         job_apply(d, a, ON_LOSE, &change, NULL);
 }
 
+/* A launcher was started that could start nothing. Time spent so is none of the attempt's, nor is it a stall. */
+static void begin_again(struct daemon *d, struct active *a)
+{
+    a->stall = (struct stall_watch){0};
+    if (a->job.state == JOB_STARTING) {
+        a->job.attempt.started_ms = daemon_now_ms(d);
+        say_waiting(
+            d, a, "its launcher could not start it, and is started again; the job's log says why");
+    }
+    start_attempt(d, a);
+}
+
 /* Never started. While it is wanted it is started (again); else it must be made sure that it never will be. */
 static void start_or_forget(struct daemon *d, struct active *a, const struct view *v)
 {
     if (!job_stop_reason(&a->job))
-        start_attempt(d, a);
+        begin_again(d, a);
     else if (file_mkdirs(v->attempt_dir, 0700, NULL) == ST_OK)
         d->launch->ops->stop(d->launch, &v->spec, STOP_TERM);
 }

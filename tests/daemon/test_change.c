@@ -1,4 +1,4 @@
-/* What a change of state leaves in memory and in the store, on a clock that is set. */
+/* What a change of state leaves in memory and in the store, and what a tick makes of it, on a clock that is set. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "daemon.h"
+#include "job/act.h"
 #include "job/change.h"
 #include "job/collect.h"
 #include "job/jobs.h"
@@ -24,6 +25,7 @@ struct bed {
 
 static int set_up(void **state)
 {
+    static char none[] = "";
     struct bed *bed = calloc(1, sizeof *bed);
     struct err err;
     strcpy(bed->dir, "/tmp/espalier-change-XXXXXX");
@@ -33,6 +35,8 @@ static int set_up(void **state)
     clock_fake_init(&bed->clock, 1000000);
     bed->daemon.clock = &bed->clock.clock;
     bed->daemon.options.home = bed->dir;
+    bed->daemon.options.listen = "unix:none";
+    bed->daemon.options.config.tls_report_address = none;
     *state = bed;
     bool ok = store_open(&bed->daemon.store, bed->path, &err) == ST_OK &&
               jobs_create(&bed->daemon.jobs, &err) == ST_OK;
@@ -144,6 +148,86 @@ static void what_is_to_be_resumed_from_is_not_collected(void **state)
     assert_string_equal(fate(bed, &a->job, first), "old");
 }
 
+/* ---- an attempt that never began ------------------------------------------------------------- */
+
+/* A launcher that says what the test says. */
+struct told {
+    struct launch base;
+    enum evidence_kind kind;
+    int starts;
+};
+
+static enum status told_start(struct launch *l, const struct launch_spec *spec, struct err *err)
+{
+    (void)spec, (void)err;
+    ((struct told *)l)->starts++;
+    return ST_OK;
+}
+
+static void told_poll(struct launch *l, const struct launch_spec *spec, struct evidence *ret_ev)
+{
+    (void)spec;
+    *ret_ev = (struct evidence){.kind = ((struct told *)l)->kind};
+}
+
+static const struct launch_ops told_ops = {.name = "told", .start = told_start, .poll = told_poll};
+
+static void tick(struct bed *bed, struct told *told, enum evidence_kind kind, int64_t after_ms)
+{
+    bed->daemon.launch = &told->base;
+    told->kind = kind;
+    clock_fake_advance(&bed->clock, after_ms);
+    while (jobs_take_changed(bed->daemon.jobs))
+        ;
+    jobs_tick(&bed->daemon);
+}
+
+static void what_was_not_started_cannot_be_lost(void **state)
+{
+    struct bed *bed = *state;
+    struct told told = {.base.ops = &told_ops};
+    struct active *a = submit(bed);
+    apply(bed, a, ON_PLACE, 1000);
+    tick(bed, &told, EVIDENCE_UNKNOWN, 1000);
+    tick(bed, &told, EVIDENCE_UNKNOWN, 3600000);
+    assert_int_equal(a->job.state, JOB_SUBMITTED);
+    tick(bed, &told, EVIDENCE_ABSENT, 1000);
+    assert_int_equal(a->job.state, JOB_STARTING);
+    assert_int_equal(told.starts, 1);
+}
+
+/* In a cluster it may have begun. */
+static void what_was_handed_over_can_be_lost(void **state)
+{
+    struct bed *bed = *state;
+    struct told told = {.base.ops = &told_ops};
+    struct active *a = submit(bed);
+    a->job.in_slurm = true;
+    apply(bed, a, ON_PLACE, 1000);
+    tick(bed, &told, EVIDENCE_UNKNOWN, 1000);
+    tick(bed, &told, EVIDENCE_UNKNOWN, 3600000);
+    assert_int_equal(a->job.state, JOB_UNREACHABLE);
+}
+
+/* Its launcher finds a full process table, again and again: neither a stall nor time of the attempt. */
+static void a_launcher_that_cannot_start_spends_nothing(void **state)
+{
+    struct bed *bed = *state;
+    struct told told = {.base.ops = &told_ops};
+    struct active *a = submit(bed);
+    a->job.time_limit_ms = 5000;
+    a->job.stall_ms = 2000;
+    apply(bed, a, ON_PLACE, 1000);
+    tick(bed, &told, EVIDENCE_ABSENT, 1000);
+    for (int i = 0; i < 60; i++) {
+        tick(bed, &told, EVIDENCE_STARTING, 500);
+        tick(bed, &told, EVIDENCE_ABSENT, 500);
+    }
+    assert_int_equal(a->job.state, JOB_STARTING);
+    assert_int_equal(a->job.attempt.started_ms, bed->clock.wall);
+    assert_int_equal(a->job.attempt.number, 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -152,6 +236,9 @@ int main(void)
         TEST(an_attempt_begins_when_it_is_started),
         TEST(a_first_report_begins_it_too),
         TEST(what_is_to_be_resumed_from_is_not_collected),
+        TEST(what_was_not_started_cannot_be_lost),
+        TEST(what_was_handed_over_can_be_lost),
+        TEST(a_launcher_that_cannot_start_spends_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
