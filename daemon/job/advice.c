@@ -46,8 +46,14 @@ static const struct {
     {"internal", "an error of the program: please report it with the output of espalier logs %s"},
 };
 
-const char *reason_advice(enum job_reason reason)
+#define NODE_LOST_HERE                                                                             \
+    "see whether the node that the sentence names can be reached by the remote shell (espalier "   \
+    "doctor), or keep jobs off it: espalier nodes --drain NODE; then: espalier retry %s"
+
+const char *reason_advice(enum job_reason reason, bool in_slurm)
 {
+    if (reason == REASON_NODE_LOST && !in_slurm)
+        return NODE_LOST_HERE;
     const char *name = job_reason_name(reason);
     for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
         if (strcmp(advices[i].reason, name) == 0)

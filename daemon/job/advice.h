@@ -4,9 +4,9 @@
 
 #include "job/state.h"
 
-/* What a person can do about a job that ended (or ends again and again) for this reason; "%s" stands for its id, in
- * every place. "" = nothing. Never NULL. */
-const char *reason_advice(enum job_reason reason);
+/* What a person can do about a job that ended (or ends again and again) for this reason, in Slurm or not; "%s" stands
+ * for its id, in every place. "" = nothing. Never NULL. */
+const char *reason_advice(enum job_reason reason, bool in_slurm);
 
 struct slurm_reason {
     const char *code;   /* as squeue prints it: "Resources" */

@@ -27,6 +27,7 @@
 #define ENVIRON_MAX (256u << 10)
 #define HOSTS_MAX 1024
 #define AGENT_WORDS 32
+#define CANNOT_REACH 255 /* ssh(1), "EXIT STATUS" */
 
 /* ---- the hostfile ----------------------------------------------------------------------------- */
 
@@ -197,19 +198,35 @@ static pid_t ask_node(const struct reach *reach, char *host, const char *launche
     return child_spawn(&(struct child){.argv = argv, .out = 1, .err = 2}, &pid) == 0 ? pid : 0;
 }
 
-/* Whether it ended well before the deadline; killed otherwise. */
-static bool wait_node(pid_t pid, int64_t deadline_ns)
+enum answer { NODE_CLEAR, NODE_UNCLEAR, NODE_SILENT };
+
+/* At the deadline it is killed. What failed here, or there, is no sign of a node that is gone. */
+static enum answer wait_node(pid_t pid, int64_t deadline_ns)
 {
     int status = 0;
     while (pid > 0 && waitpid(pid, &status, WNOHANG) == 0) {
         if (clock_mono_ns() > deadline_ns) {
             kill(pid, SIGKILL);
             waitpid(pid, &status, 0);
-            return false;
+            return NODE_SILENT;
         }
         usleep(20000);
     }
-    return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    int code = pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return code == 0 ? NODE_CLEAR : code == CANNOT_REACH ? NODE_SILENT : NODE_UNCLEAR;
+}
+
+static enum status judge_node(enum answer answer, const char *host, char ret_silent[NODE_HOST_MAX],
+                              struct err *err)
+{
+    if (answer == NODE_CLEAR)
+        return ST_OK;
+    if (answer == NODE_UNCLEAR)
+        return err_set(err, ST_UNAVAILABLE,
+                       "node %s could not say that no ranks of the attempt are left there", host);
+    snprintf(ret_silent, NODE_HOST_MAX, "%s", host);
+    return err_set(err, ST_UNAVAILABLE,
+                   "node %s did not say whether ranks of the attempt are left there", host);
 }
 
 enum status reap_there(const struct reach *reach, const char *launcher, const char *attempt_dir,
@@ -220,6 +237,7 @@ enum status reap_there(const struct reach *reach, const char *launcher, const ch
     char *host[HOSTS_MAX], *rest, *line;
     int n = 0;
     enum status st;
+    ret_silent[0] = '\0';
     buf_init(&text, 1u << 20);
     st = file_read(&text, reach->hostfile, err);
     rest = st == ST_OK ? text.data : NULL;
@@ -231,13 +249,11 @@ enum status reap_there(const struct reach *reach, const char *launcher, const ch
         }
     }
     int64_t deadline = clock_mono_ns() + THERE_MS * (int64_t)1000000;
-    for (int i = 0; i < n; i++)
-        if (!wait_node(pid[i], deadline) && st == ST_OK) {
-            snprintf(ret_silent, NODE_HOST_MAX, "%s", host[i]);
-            st =
-                err_set(err, ST_UNAVAILABLE,
-                        "node %s did not say whether ranks of the attempt are left there", host[i]);
-        }
+    for (int i = 0; i < n; i++) {
+        enum answer answer = wait_node(pid[i], deadline);
+        if (st == ST_OK || (answer == NODE_SILENT && !ret_silent[0]))
+            st = judge_node(answer, host[i], ret_silent, err);
+    }
     buf_fini(&text);
     return st;
 }

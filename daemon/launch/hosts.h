@@ -34,7 +34,8 @@ struct reach reach_of(char *const *argv);
  * are still there after a few seconds. */
 bool reap_here(const char *attempt_dir);
 /* The same on the other nodes of the hostfile: `AGENT HOST LAUNCHER --reap ATTEMPT_DIR`, all at once.
- * ST_UNAVAILABLE: ret_silent is a node that did not say that nothing is left. */
+ * ST_UNAVAILABLE: a node did not say that nothing is left. ret_silent: one that could not be reached (the agent ended
+ * with 255, as ssh does) or did not answer in time; "" if there is none. */
 enum status reap_there(const struct reach *reach, const char *launcher, const char *attempt_dir,
                        char ret_silent[NODE_HOST_MAX], struct err *err);
 

@@ -145,7 +145,6 @@ static void clear_nodes(char **argv, const char *dir, char ret_lost[NODE_HOST_MA
     if (!reach.hostfile || readlink("/proc/self/exe", self, sizeof self - 1) < 0)
         return;
     for (int i = 0; i < CLEAR_TRIES; i++) {
-        ret_lost[0] = '\0';
         if (reap_there(&reach, self, dir, ret_lost, &err) == ST_OK)
             return;
         log_error("%s", err.text);

@@ -229,7 +229,7 @@ static void explain_last_attempt(struct explanation *x)
     struct cause *c =
         because(x, "attempt %d ended: %s%s%s", j->attempt.number,
                 job_reason_meaning(j->attempt.reason), j->text[0] ? ". " : "", j->text);
-    helps_by(c, reason_advice(j->attempt.reason), x->id);
+    helps_by(c, reason_advice(j->attempt.reason, j->in_slurm), x->id);
 }
 
 static void explain_waiting(const struct daemon *d, struct explanation *x)
@@ -306,8 +306,8 @@ static void explain_running(struct daemon *d, struct explanation *x)
         snprintf(x->summary, sizeof x->summary, "it runs; it has not reported a step yet");
     wire_progress_fini(&p);
     if (x->job.state == JOB_STALLED)
-        helps_by(because(x, "no step for long: %s", x->job.text), reason_advice(REASON_STALLED),
-                 x->id);
+        helps_by(because(x, "no step for long: %s", x->job.text),
+                 reason_advice(REASON_STALLED, x->job.in_slurm), x->id);
 }
 
 static void explain_stopping(struct daemon *d, struct explanation *x)
@@ -326,7 +326,7 @@ static void explain_unreachable(struct explanation *x)
              x->job.attempt.number);
     helps_by(because(x, "there is no sign of life and no evidence of an end%s%s",
                      x->job.text[0] ? ": " : "", x->job.text),
-             reason_advice(REASON_NO_CONTACT), x->id);
+             reason_advice(REASON_NO_CONTACT, x->job.in_slurm), x->id);
 }
 
 /* ---- what is over, and what a person stopped -------------------------------------------------- */
@@ -343,7 +343,7 @@ static void explain_over(struct explanation *x)
              x->job.attempt.number == 1 ? "" : "s");
     helps_by(because(x, "%s%s%s", job_reason_meaning(x->job.reason), x->job.text[0] ? ". " : "",
                      x->job.text),
-             reason_advice(x->job.reason), x->id);
+             reason_advice(x->job.reason, x->job.in_slurm), x->id);
 }
 
 static void explain_kept_back(struct explanation *x)
@@ -352,7 +352,7 @@ static void explain_kept_back(struct explanation *x)
     snprintf(x->summary, sizeof x->summary, "a person %s", held ? "holds it back" : "paused it");
     helps_by(
         because(x, "it waits until somebody says so%s%s", x->job.text[0] ? ": " : "", x->job.text),
-        reason_advice(held ? REASON_HELD : REASON_PAUSED), x->id);
+        reason_advice(held ? REASON_HELD : REASON_PAUSED, x->job.in_slurm), x->id);
 }
 
 static void explain(struct daemon *d, struct explanation *x)

@@ -104,8 +104,10 @@ static void every_reason_has_advice(void **state)
 {
     (void)state;
     for (int r = REASON_NONE + 1; r < JOB_REASON_COUNT; r++)
-        if (r != REASON_RESOLVED && reason_advice((enum job_reason)r)[0] == '\0')
+        if (r != REASON_RESOLVED && reason_advice((enum job_reason)r, true)[0] == '\0')
             fail_msg("no advice for '%s'", job_reason_name((enum job_reason)r));
+    assert_non_null(strstr(reason_advice(REASON_NODE_LOST, true), "sinfo"));
+    assert_null(strstr(reason_advice(REASON_NODE_LOST, false), "sinfo"));
 }
 
 static void reasons_of_slurm_in_words(void **state)

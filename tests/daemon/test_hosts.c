@@ -63,6 +63,7 @@ static int set_up(void **state)
                "#!/bin/sh\nTEST_NODE=$1\nexport TEST_NODE\n"
                "echo $1 $3 >> $(dirname $0)/asked\n"
                "test -e $(dirname $0)/down-$1 && exit 255\n"
+               "test -e $(dirname $0)/broken-$1 && exit 127\n"
                /* On one machine the nodes would race for Open MPI's folder. */
                "TMPDIR=$(dirname $0)/tmp-$1\nexport TMPDIR\nmkdir -p $TMPDIR\n"
                "shift\nexec /bin/sh -c \"$*\"\n",
@@ -253,6 +254,22 @@ static void a_silent_node_is_lost(void **state)
     assert_string_equal(ev.text, "node espalier-node-b does not answer");
 }
 
+/* It answers, and the launcher is not there any more: a fault, but none of the node's. */
+static void a_node_that_answers_is_not_lost(void **state)
+{
+    struct bed *bed = *state;
+    struct evidence ev;
+    char text[4000];
+    write_file(bed, "behave", "count ran\nsleep 60000\n", 0600);
+    start(bed);
+    wait_for_ranks(bed);
+    write_file(bed, "broken-espalier-node-b", "", 0600);
+    bed->launch->ops->stop(bed->launch, &bed->spec, STOP_KILL);
+    poll_until(bed, EVIDENCE_EXITED, &ev);
+    read_text(bed, "log.txt", text, sizeof text);
+    assert_non_null(strstr(text, "node espalier-node-b could not say"));
+}
+
 static void names_that_mean_this_machine(void **state)
 {
     (void)state;
@@ -272,6 +289,7 @@ int main(void)
                                        TEST(a_job_on_this_host_needs_no_remote_shell),
                                        TEST(a_bad_end_leaves_nothing_on_other_nodes),
                                        TEST(a_silent_node_is_lost),
+                                       TEST(a_node_that_answers_is_not_lost),
                                        TEST(gone_here_is_not_gone),
                                        cmocka_unit_test(names_that_mean_this_machine)};
     return cmocka_run_group_tests(tests, NULL, NULL);
