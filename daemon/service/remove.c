@@ -35,8 +35,9 @@ enum status serve_remove(struct daemon *d, struct rpc_call *call, const V1(Remov
     if (owes)
         return err_set(err, ST_UNAVAILABLE,
                        "the webhook's receiver has not been told yet how job %lld ended; ask again "
-                       "when it has",
-                       (long long)job.id);
+                       "when it has, at the latest after webhook.give_up_s (%g s); where the "
+                       "receiver is gone for good, unset webhook.url and restart espalierd",
+                       (long long)job.id, d->options.config.webhook_give_up_s);
     int64_t *id = malloc(sizeof *id);
     if (!id)
         return err_set(err, ST_NOMEM, "the daemon is out of memory");

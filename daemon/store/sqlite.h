@@ -114,7 +114,8 @@
     X(STATE_COUNTS, "SELECT state, count(*) FROM jobs GROUP BY state")                             \
     X(CURSOR_LAST, "SELECT max(cursor) FROM events")                                               \
     X(CHANGE_NEXT, STORE_EVENT_SELECT " WHERE kind = 4 AND cursor > ?1 ORDER BY cursor LIMIT 1")   \
-    X(CHANGE_NEWEST, "SELECT max(cursor) FROM events WHERE job_id = ?1 AND kind = 4")              \
+    X(CHANGE_NEWEST, "SELECT max(cursor) FROM events WHERE job_id = ?1 AND kind = 4 "              \
+                     "AND (?2 >> to_state) & 1")                                                   \
     X(MARK_SET, "INSERT OR REPLACE INTO marks (name, cursor) VALUES (?,?)")                        \
     X(MARK, "SELECT cursor FROM marks WHERE name = ?1")
 

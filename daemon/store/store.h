@@ -164,9 +164,9 @@ int64_t store_event_last(struct store *s,
 /* As store_event_next(), but changes of state only. */
 enum status store_change_next(struct store *s, int64_t after, struct event *ret_event,
                               struct err *err);
-/* Cursor of a job's newest change of state; 0 = none. */
-enum status store_change_newest(struct store *s, int64_t job_id, int64_t *ret_cursor,
-                                struct err *err);
+/* Cursor of a job's newest change into one of the states (bit mask by number); 0 = none. */
+enum status store_change_newest(struct store *s, int64_t job_id, uint64_t states,
+                                int64_t *ret_cursor, struct err *err);
 enum status store_cursor_last(struct store *s, int64_t *ret_cursor, struct err *err); /* 0 = none */
 
 /* How far a reader of all events has come, kept under its name. ST_NOT_FOUND (err untouched): never set. */

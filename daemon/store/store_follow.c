@@ -12,11 +12,12 @@ enum status store_cursor_last(struct store *s, int64_t *ret_cursor, struct err *
     return ST_OK;
 }
 
-enum status store_change_newest(struct store *s, int64_t job_id, int64_t *ret_cursor,
-                                struct err *err)
+enum status store_change_newest(struct store *s, int64_t job_id, uint64_t states,
+                                int64_t *ret_cursor, struct err *err)
 {
     sqlite3_stmt *q = store_use(s, SQL_CHANGE_NEWEST);
     sqlite3_bind_int64(q, 1, job_id);
+    sqlite3_bind_int64(q, 2, (int64_t)states);
     TRY(store_row(s, q, "reading events", err));
     *ret_cursor = sqlite3_column_int64(q, 0);
     sqlite3_reset(q);

@@ -17,7 +17,7 @@
 #define COMPLAIN_EVERY_MS 60000
 
 struct item {
-    int64_t id;
+    int64_t id, since_ms;
     char *body; /* owned */
 };
 
@@ -165,7 +165,7 @@ static void complain(int64_t *last_ms, const char *what, int64_t id, const char 
 /* Until it is settled; false when the daemon ends first. Called and left with the lock held. */
 static bool deliver(struct sender *s, CURL *curl, const struct item *item, int64_t *complained_ms)
 {
-    int64_t wait = s->options.retry_ms, began = clock_mono_ns() / 1000000;
+    int64_t wait = s->options.retry_ms;
     for (;;) {
         char why[128];
         pthread_mutex_unlock(&s->lock);
@@ -173,7 +173,8 @@ static bool deliver(struct sender *s, CURL *curl, const struct item *item, int64
         pthread_mutex_lock(&s->lock);
         if (s->stop && outcome != TAKEN)
             return false;
-        bool late = clock_mono_ns() / 1000000 - began >= s->options.give_up_ms;
+        bool late =
+            clock_system()->wall_ms(clock_system()) - item->since_ms >= s->options.give_up_ms;
         if (outcome == TAKEN)
             s->meters.delivered++;
         if (outcome == REFUSED || (outcome == TRY_AGAIN && late)) {
@@ -289,12 +290,12 @@ void sender_destroy(struct sender *s)
     free(s);
 }
 
-bool sender_push(struct sender *s, int64_t id, char *body)
+bool sender_push(struct sender *s, int64_t id, int64_t since_ms, char *body)
 {
     pthread_mutex_lock(&s->lock);
     bool room = s->n < SENDER_QUEUE;
     if (room) {
-        s->queue[(s->first + s->n++) % SENDER_QUEUE] = (struct item){id, body};
+        s->queue[(s->first + s->n++) % SENDER_QUEUE] = (struct item){id, since_ms, body};
         pthread_cond_signal(&s->wake);
     }
     pthread_mutex_unlock(&s->lock);

@@ -40,8 +40,9 @@ enum status sender_start(struct sender *s, struct err *err);
 void sender_stop(struct sender *s);
 void sender_destroy(struct sender *s); /* NULL allowed */
 
-/* Takes ownership of body (malloc'ed) when it returns true; false: the queue is full. */
-bool sender_push(struct sender *s, int64_t id, char *body);
+/* Takes ownership of body (malloc'ed) when it returns true; false: the queue is full. since_ms: wall time from which
+ * give_up_ms counts; a body that is older is tried once. */
+bool sender_push(struct sender *s, int64_t id, int64_t since_ms, char *body);
 int sender_waiting(struct sender *s); /* SENDER_QUEUE = it is full */
 struct sender_meters sender_meters(struct sender *s);
 

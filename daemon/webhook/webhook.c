@@ -191,10 +191,10 @@ void webhook_pass(struct daemon *d)
         struct event e;
         if (store_change_next(d->store, w->read, &e, NULL) != ST_OK)
             return;
-        int64_t cursor = e.cursor;
+        int64_t cursor = e.cursor, time_ms = e.time_ms;
         if (w->states >> e.to & 1) {
             char *body = change_body(d, &e);
-            if (!body || !sender_push(w->sender, cursor, body)) {
+            if (!body || !sender_push(w->sender, cursor, time_ms, body)) {
                 free(body);
                 return;
             }
@@ -209,7 +209,7 @@ enum status webhook_owes(struct daemon *d, int64_t job_id, bool *ret_owes, struc
     struct webhook *w = d->webhook;
     int64_t newest = 0, settled = 0;
     if (w) {
-        TRY(store_change_newest(d->store, job_id, &newest, err));
+        TRY(store_change_newest(d->store, job_id, w->states, &newest, err));
         TRY(store_mark_load(d->store, MARK, &settled, err));
         if (sender_waiting(w->sender) == 0 && w->read > settled)
             settled = w->read;

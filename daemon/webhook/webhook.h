@@ -1,8 +1,8 @@
 /* webhook.h - every change of a job's state as a signed POST to one address. The loop's side.
  *
  * The store is the queue: what was delivered last is a mark in it, the rest is read after that mark, so nothing is
- * lost by a restart or by a receiver that is away for a day; a change may come twice (its id says so). A thread
- * (sender.h) does the waiting. No thread where webhook.url is not set.
+ * lost by a restart or by a receiver that is away for less than webhook.give_up_s; a change may come twice (its id
+ * says so). A thread (sender.h) does the waiting. No thread where webhook.url is not set.
  */
 #ifndef WEBHOOK_WEBHOOK_H
 #define WEBHOOK_WEBHOOK_H
@@ -28,7 +28,7 @@ void webhook_stop(struct daemon *d);
 void webhook_note_commit(struct daemon *d);
 /* After a commit: hands over what the thread has room for. */
 void webhook_pass(struct daemon *d);
-/* Whether changes of the job have not reached the receiver; with its rows they would be gone. */
+/* Whether changes of the job that the receiver wants have not reached it; with its rows they would be gone. */
 enum status webhook_owes(struct daemon *d, int64_t job_id, bool *ret_owes, struct err *err);
 void webhook_meters(struct daemon *d, struct metrics_page *page);
 

@@ -483,6 +483,7 @@ class Webhook(unittest.TestCase):
         with self.assertRaises(grpc.RpcError) as caught:
             self.d.client.call("Remove", id=job)
         self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
+        self.assertIn("unset webhook.url and restart espalierd", caught.exception.details())
         self.d.client.call("Remove", id=told)
         self.receiver.codes = []
         self.wait_for(10)
@@ -491,7 +492,7 @@ class Webhook(unittest.TestCase):
 
     def test_given_up_in_time(self):
         self.receiver.codes = [500] * 1000
-        self.d.options += ["--webhook-give-up", "0.2", "--webhook-states", "COMPLETED"]
+        self.d.options += ["--webhook-give-up", "0.5", "--webhook-states", "COMPLETED"]
         self.d.start()
         self.d.wait(self.d.submit("steps=2 step_ms=1"), "COMPLETED")
         self.until("espalier_webhook_dropped_total", 1)
@@ -500,6 +501,31 @@ class Webhook(unittest.TestCase):
         self.d.wait(self.d.submit("steps=2 step_ms=1"), "COMPLETED")
         self.wait_for(1)
         self.assertEqual([e["to"] for e in self.receiver.got], ["COMPLETED"])
+
+    def test_a_dead_receiver_keeps_no_job(self):
+        """Fifteen changes, each of which would have been tried for 2 s of its own."""
+        self.receiver.codes = [500] * 1000
+        self.d.options += ["--webhook-give-up", "2"]
+        self.d.start()
+        jobs = [self.d.submit("steps=2 step_ms=1") for _ in range(3)]
+        for job in jobs:
+            self.d.wait(job, "COMPLETED")
+        began = time.monotonic()
+        self.until("espalier_webhook_dropped_total", 15)
+        self.assertLess(time.monotonic() - began, 15)
+        self.until("espalier_webhook_waiting", 0)
+        for job in jobs:
+            self.d.client.call("Remove", id=job)
+
+    def test_what_the_receiver_does_not_want_keeps_no_job(self):
+        self.receiver.codes = [500] * 1000
+        self.d.options += ["--webhook-states", "COMPLETED"]
+        self.d.start()
+        self.d.wait(self.d.submit("steps=2 step_ms=1"), "COMPLETED")
+        job = self.d.submit("steps=2", hold=True)
+        self.d.client.call("Cancel", id=job)
+        self.d.wait(job, "CANCELLED")
+        self.d.client.call("Remove", id=job)
 
     def refused(self, code, said, *options):
         got = subprocess.run([*self.d.argv(), *options], capture_output=True, text=True, timeout=20)

@@ -259,6 +259,10 @@ static void test_followers(void **state)
     OK(store_change_next(bed->store, e.cursor, &e, &bed->err)); /* the note is passed over */
     assert_int_equal(e.job_id, second);
     assert_int_equal(store_change_next(bed->store, e.cursor, &e, &bed->err), ST_NOT_FOUND);
+    OK(store_change_newest(bed->store, second, UINT64_MAX, &at, &bed->err));
+    assert_int_equal(at, 3);
+    OK(store_change_newest(bed->store, second, UINT64_C(1) << JOB_FAILED, &at, &bed->err));
+    assert_int_equal(at, 0);
     OK(store_count_states(bed->store, counts, &bed->err));
     assert_int_equal(counts[JOB_QUEUED], 2);
     assert_int_equal(counts[JOB_RUNNING], 0);
