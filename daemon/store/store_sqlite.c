@@ -240,12 +240,24 @@ static enum status migrate(struct store *s, struct err *err)
     return ST_OK;
 }
 
+/* Its version is ours, and a table or column that we need is not there. */
+static enum status other_tables(const struct store *s, struct err *err)
+{
+    return err_set(err, ST_UNSUPPORTED,
+                   "the job store %s says schema %d and has other tables (%s): it was made by an "
+                   "espalierd that was never released; move its home aside and begin with an empty "
+                   "one, or restore a backup",
+                   s->path, store_migration_count, sqlite3_errmsg(s->db));
+}
+
 static enum status prepare_all(struct store *s, struct err *err)
 {
     for (int i = 0; i < SQL_COUNT; i++)
         if (sqlite3_prepare_v3(s->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
                                &s->statement[i], NULL) != SQLITE_OK)
-            return store_error(s, "preparing its statements", err);
+            return sqlite3_errcode(s->db) == SQLITE_ERROR
+                       ? other_tables(s, err)
+                       : store_error(s, "preparing its statements", err);
     return ST_OK;
 }
 

@@ -232,6 +232,19 @@ static void test_failed_migration(void **state)
     OK(store_open(&bed->store, bed->path, &bed->err));
 }
 
+/* Made by a daemon between two releases: the right version, other columns. */
+static void test_unreleased_schema(void **state)
+{
+    struct bed *bed = *state;
+    OK(store_open(&bed->store, bed->path, &bed->err));
+    store_close(bed->store);
+    bed->store = NULL;
+    run_sql(bed->path, "ALTER TABLE keep_rules DROP COLUMN best_by");
+    assert_int_equal(store_open(&bed->store, bed->path, &bed->err), ST_UNSUPPORTED);
+    assert_non_null(strstr(bed->err.text, "best_by"));
+    assert_non_null(strstr(bed->err.text, "never released"));
+}
+
 /* ---- followers --------------------------------------------------------------------------------- */
 
 static void test_followers(void **state)
@@ -366,6 +379,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_migrations),           TEST(test_failed_migration), TEST(test_followers),
         TEST(test_backup_while_written), TEST(test_restore),          TEST(test_restore_refuses),
+        TEST(test_unreleased_schema),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
