@@ -82,11 +82,9 @@ static void structure_line(struct buf *out, const struct term *t,
 {
     char kept[FORMAT_MAX], pruned[FORMAT_MAX], shared[FORMAT_MAX];
     kind(out, t, STYLE_CYAN, "structure");
-    buf_printf(
-        out,
-        "version %u at step %llu: %s of parameters kept; of groups %s pruned, of text %s shared",
-        s->version, (unsigned long long)s->total_step, format_percent(kept, s->params_kept),
-        format_percent(pruned, s->pruned), format_percent(shared, s->shared));
+    buf_printf(out, "version %u, step %llu: %s kept; groups: %s pruned, %s shared", s->version,
+               (unsigned long long)s->total_step, format_percent(kept, s->params_kept),
+               format_percent(pruned, s->pruned), format_percent(shared, s->shared));
 }
 
 static void checkpoint_line(struct buf *out, const struct term *t,
