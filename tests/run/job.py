@@ -102,7 +102,7 @@ def kill_at(folder, pattern, ranks=2):
             seen = True
             break
     if seen:
-        ranks_of_it = subprocess.run(["pgrep", "-f", f"--job-dir {folder}"], capture_output=True, text=True).stdout.split()
+        ranks_of_it = subprocess.run(["pgrep", "-f", "--", f"--job-dir {folder}"], capture_output=True, text=True).stdout.split()
         pids = {str(process.pid), *ranks_of_it}
         for pid in pids:
             try:

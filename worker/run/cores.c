@@ -126,6 +126,12 @@ static void look(struct rank_cores *own)
         CPU_ZERO(&own->may);
 }
 
+/* Ranks that may run on our cores, or on some of them. */
+static int sharers(const struct cores_met *m)
+{
+    return m->alike + m->crossed;
+}
+
 static void bind_or_tell(const struct rank_cores *own, const struct cores_met *m,
                          const struct cores_share *share, struct binding *b)
 {
@@ -138,7 +144,7 @@ static void bind_or_tell(const struct rank_cores *own, const struct cores_met *m
                  "Slurm gave %.8s of this node's %d cores and does not bind to them",
                  getenv("SLURM_CPUS_ON_NODE"), cores);
     else if (!share->alone)
-        snprintf(b->unbound, sizeof b->unbound, "%d ranks share %d core%s", m->alike, cores,
+        snprintf(b->unbound, sizeof b->unbound, "%d ranks share %d core%s", sharers(m), cores,
                  cores == 1 ? "" : "s");
     else if (bind_to_cpus(&share->use, b, &err) != ST_OK)
         snprintf(b->unbound, sizeof b->unbound, "%.150s", err.text);
@@ -163,10 +169,11 @@ static void tell_lowered(struct binding *b, const struct cores_met *m, int cores
                          long long wanted)
 {
     bool bound = cores < sysconf(_SC_NPROCESSORS_ONLN);
+    int ranks = sharers(m);
     snprintf(b->lowered, sizeof b->lowered,
              "%lld threads a rank were asked for (resources.threads), but %d rank%s %s %d core%s "
              "here: it is %d thread%s%s",
-             wanted, m->alike, m->alike == 1 ? "" : "s", m->alike == 1 ? "has" : "share", cores,
+             wanted, ranks, ranks == 1 ? "" : "s", ranks == 1 ? "has" : "share", cores,
              cores == 1 ? "" : "s", threads, threads == 1 ? "" : "s",
              bound ? "; the machine has more, to which the launcher did not bind it (mpirun: "
                      "--bind-to none)"
