@@ -133,11 +133,12 @@ class SlurmTest(unittest.TestCase):
         self.fail("no checkpoint: " + self.story(id))
 
     def wait_attempt(self, id, attempt, seconds=120):
-        """The job, once that attempt runs and has said where; notes on what it resumes from come before that."""
+        """The job, once that attempt or a later one runs and has said where; notes on what it resumes from come before that.
+        A later one: what starts on a node just as it is taken away is lost with it."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             job = self.job(id)
-            if job["attempt"] == attempt and job["state"] == "RUNNING" and job["attempts"][-1]["host"]:
+            if job["attempt"] >= attempt and job["state"] == "RUNNING" and job["attempts"][-1]["host"]:
                 return job
             time.sleep(0.2)
         self.fail("no attempt %d: %s" % (attempt, self.story(id)))
