@@ -11,7 +11,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define SPINS 4000 /* some ten microseconds */
 
@@ -45,13 +44,6 @@ void *pool_space(int worker)
     if (!own[worker].space)
         own[worker].space = pages_alloc(POOL_SPACE);
     return own[worker].space;
-}
-
-int64_t pool_clock(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 void pool_book(int worker, double operations, int64_t ns)

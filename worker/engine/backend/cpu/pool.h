@@ -26,7 +26,6 @@ void pool_run(int64_t n, int64_t grain, void (*fn)(void *, int64_t, int64_t, int
 void *pool_space(int worker);
 
 /* What matrix products did, since the process began: pool_book() by a worker at the end of each, pool_booked() adds all up. */
-int64_t pool_clock(void); /* ns */
 void pool_book(int worker, double operations, int64_t ns);
 void pool_booked(double *ret_operations, double *ret_seconds);
 
