@@ -123,7 +123,7 @@ uint64_t pulse_beats(const char *attempt_dir, int ranks, int *ret_found)
 static bool is_here(const struct pulse *p)
 {
     char boot[BOOT_ID_MAX];
-    return proc_boot_id(boot, NULL) == ST_OK && strcmp(boot, p->boot_id) == 0 &&
+    return boot_id_read(boot, NULL) == ST_OK && strcmp(boot, p->boot_id) == 0 &&
            proc_is_alive(p->pid, p->start_time);
 }
 
@@ -147,7 +147,7 @@ static void status_line(pid_t pid, const char *name, char *out, size_t size)
 static bool does_run(const struct pulse *p)
 {
     char boot[BOOT_ID_MAX], state[48];
-    if (proc_boot_id(boot, NULL) != ST_OK || strcmp(boot, p->boot_id) != 0)
+    if (boot_id_read(boot, NULL) != ST_OK || strcmp(boot, p->boot_id) != 0)
         return true;
     status_line(p->pid, "\nState", state, sizeof state);
     return proc_is_alive(p->pid, p->start_time) && !strchr("TtDZX", state[0]);

@@ -170,7 +170,7 @@ static enum status run_attempt(const char *dir, char **argv, char **env, struct 
     struct launcher_record me = {.pid = getpid(),
                                  .start_time = proc_start_time(getpid()),
                                  .slurm_id = slurm_id ? strtoll(slurm_id, NULL, 10) : 0};
-    TRY(proc_boot_id(me.boot_id, err));
+    TRY(boot_id_read(me.boot_id, err));
     TRY(record_write_launcher(dir, &me, err));
     if (!in_slurm && !reach_of(argv).hostfile) /* other nodes have no such folder */
         point_to_shm(&me);

@@ -281,7 +281,7 @@ static void early_evidence(const struct launch_spec *spec, const struct watched 
 static enum evidence_kind process_evidence(const struct launcher_record *r)
 {
     char boot[BOOT_ID_MAX];
-    if (proc_boot_id(boot, NULL) != ST_OK)
+    if (boot_id_read(boot, NULL) != ST_OK)
         return EVIDENCE_UNKNOWN;
     if (strcmp(boot, r->boot_id) != 0)
         return EVIDENCE_HOST_RESTARTED;
@@ -376,7 +376,7 @@ static void mpirun_stop(struct launch *l, const struct launch_spec *spec, enum s
     enum status st = record_read_launcher(spec->attempt_dir, &r, NULL);
     if (st == ST_NOT_FOUND)
         record_forbid_start(spec->attempt_dir);
-    if (st != ST_OK || proc_boot_id(boot, NULL) != ST_OK || strcmp(boot, r.boot_id) != 0)
+    if (st != ST_OK || boot_id_read(boot, NULL) != ST_OK || strcmp(boot, r.boot_id) != 0)
         return;
     if (rung == STOP_TERM && proc_is_alive(r.child, r.child_start_time))
         kill(r.child, SIGTERM);

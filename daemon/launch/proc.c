@@ -1,8 +1,6 @@
 /* proc.c - see proc.h. */
 #include "launch/proc.h"
 
-#include "base/file.h"
-
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -12,17 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum status proc_boot_id(char ret_id[BOOT_ID_MAX], struct err *err)
-{
-    struct buf b;
-    buf_init(&b, 256);
-    enum status st = file_read(&b, "/proc/sys/kernel/random/boot_id", err);
-    if (st == ST_OK)
-        snprintf(ret_id, BOOT_ID_MAX, "%.*s", (int)strcspn(buf_str(&b), "\n"), buf_str(&b));
-    buf_fini(&b);
-    return st;
-}
 
 struct proc_stat {
     char state;

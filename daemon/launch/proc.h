@@ -6,15 +6,13 @@
 #ifndef LAUNCH_PROC_H
 #define LAUNCH_PROC_H
 
+#include "base/boot.h"
 #include "base/err.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#define BOOT_ID_MAX 40
-
-enum status proc_boot_id(char ret_id[BOOT_ID_MAX], struct err *err);
 /* ST_NOT_FOUND: there is no such process, or it is a zombie. Anything else: /proc could not be read now (too
  * many open files), so that nothing is known; never take that for an end. */
 enum status proc_look(pid_t pid, uint64_t *ret_start_time);

@@ -102,7 +102,7 @@ static void only_those_who_listen_are_asked(void **state)
     char boot[BOOT_ID_MAX], text[512];
     struct pulse p;
     bool alone;
-    assert_int_equal(proc_boot_id(boot, NULL), ST_OK);
+    assert_int_equal(boot_id_read(boot, NULL), ST_OK);
     pid_t child = fork();
     if (child == 0) {
         signal(SIGUSR2, SIG_DFL);
@@ -145,7 +145,7 @@ static void a_stack_is_shown_innermost_first(void **state)
     (void)state;
     char boot[BOOT_ID_MAX], text[512], path[128];
     struct pulse p;
-    assert_int_equal(proc_boot_id(boot, NULL), ST_OK);
+    assert_int_equal(boot_id_read(boot, NULL), ST_OK);
     write_rank(0, getpid(), proc_start_time(getpid()), boot, 3, "compute");
     assert_true(pulse_read(dir, 0, &p));
     signal(SIGUSR2, note);

@@ -1,7 +1,7 @@
 /* cores.c - see cores.h. */
 #include "run/cores.h"
 
-#include "base/err.h"
+#include "base/boot.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,22 +106,12 @@ static bool belongs_to_others(const cpu_set_t *may)
 
 /* ---- both ------------------------------------------------------------------------------------- */
 
-/* Cloned nodes may all go by one name. */
-static void read_boot_id(char *out, int size)
-{
-    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
-    if (f && !fgets(out, size, f))
-        *out = '\0';
-    if (f)
-        fclose(f);
-}
-
 /* The kernel refuses a set that is smaller than its own: a machine of more than CPU_SETSIZE CPUs. */
 static void look(struct rank_cores *own)
 {
     *own = (struct rank_cores){0};
     gethostname(own->host, sizeof own->host - 1);
-    read_boot_id(own->boot, sizeof own->boot);
+    (void)boot_id_read(own->boot, NULL); /* cloned nodes may all go by one name */
     if (sched_getaffinity(0, sizeof own->may, &own->may) != 0)
         CPU_ZERO(&own->may);
 }

@@ -9,14 +9,15 @@
 #ifndef RUN_CORES_H
 #define RUN_CORES_H
 
+#include "base/boot.h"
 #include "comm/comm.h"
 #include "run/bind.h"
 
 #include <sched.h>
 
 struct rank_cores {
-    char host[64], boot[40]; /* equal in both: one machine */
-    cpu_set_t may;           /* what the rank may use at its start; empty: nobody can tell */
+    char host[64], boot[BOOT_ID_MAX]; /* equal in both: one machine */
+    cpu_set_t may; /* what the rank may use at its start; empty: nobody can tell */
 };
 
 /* How a rank's cores lie to those of the others. */

@@ -1,6 +1,7 @@
 /* pulse.c - see pulse.h. */
 #include "run/pulse.h"
 
+#include "base/boot.h"
 #include "base/clock.h"
 #include "base/file.h"
 
@@ -77,14 +78,11 @@ static unsigned long long own_start_time(void)
 
 static void describe_self(char *out, size_t size)
 {
-    struct buf boot;
-    char host[64] = "";
-    buf_init(&boot, 256);
+    char host[64] = "", boot[BOOT_ID_MAX] = "";
     gethostname(host, sizeof host - 1);
-    file_read(&boot, "/proc/sys/kernel/random/boot_id", NULL);
-    snprintf(out, size, "pid %ld start %llu boot %.*s host %s", (long)getpid(), own_start_time(),
-             (int)strcspn(buf_str(&boot), "\n"), buf_str(&boot), host[0] ? host : "?");
-    buf_fini(&boot);
+    (void)boot_id_read(boot, NULL);
+    snprintf(out, size, "pid %ld start %llu boot %s host %s", (long)getpid(), own_start_time(),
+             boot, host[0] ? host : "?");
 }
 
 enum status pulse_open(struct pulse **ret_pulse, const char *attempt_dir, int rank, struct err *err)
