@@ -16,8 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SUM ".sha256" /* beside each file */
-
 static void find_files(struct collection *c, const char *job_dir)
 {
     char dir[FOLDER_PATH_MAX + 16], path[FOLDER_PATH_MAX + JOB_FILE_MAX];
@@ -175,7 +173,7 @@ static void drop_file(struct daemon *d, int64_t job_id, const char *path)
         log_warn("cannot move %s out of the way: %s", from, strerror(errno));
         return;
     }
-    snprintf(from, sizeof from, "%s/%.200s" SUM, dir, path);
+    snprintf(from, sizeof from, "%s/%.200s" KEEP_SUM, dir, path);
     drop_sum(from);
 }
 
@@ -183,18 +181,16 @@ static void drop_file(struct daemon *d, int64_t job_id, const char *path)
 static void drop_lone_sums(struct daemon *d, int64_t job_id)
 {
     char job_dir[FOLDER_PATH_MAX], dir[FOLDER_PATH_MAX + 16], path[FOLDER_PATH_MAX + JOB_FILE_MAX],
-        sum[sizeof path + sizeof SUM];
+        sum[sizeof path + sizeof KEEP_SUM], file[KEEP_NAME_MAX];
     folder_path(d, job_id, job_dir);
     snprintf(dir, sizeof dir, "%s/checkpoints", job_dir);
     DIR *open = opendir(dir);
     for (struct dirent *e; open && (e = readdir(open));) {
-        size_t len = strlen(e->d_name);
-        if (len < strlen(SUM) || strcmp(e->d_name + len - strlen(SUM), SUM) != 0)
+        if (!keep_is_sum(e->d_name, file))
             continue;
-        e->d_name[len - strlen(SUM)] = '\0';
-        snprintf(path, sizeof path, "%s/%.200s", dir, e->d_name);
-        snprintf(sum, sizeof sum, "%s" SUM, path);
-        if (keep_is_checkpoint(e->d_name) && !file_exists(path))
+        snprintf(path, sizeof path, "%s/%s", dir, file);
+        snprintf(sum, sizeof sum, "%s" KEEP_SUM, path);
+        if (!file_exists(path))
             drop_sum(sum);
     }
     if (open)

@@ -238,7 +238,7 @@ static enum status write_sum(struct daemon *d, int64_t job_id, const char *name,
     char path[FOLDER_PATH_MAX + JOB_FILE_MAX + 16], line[JOB_FILE_MAX + 80];
     job_file(d, job_id, name, path);
     size_t n = strlen(path);
-    snprintf(path + n, sizeof path - n, ".sha256");
+    snprintf(path + n, sizeof path - n, KEEP_SUM);
     int len = snprintf(line, sizeof line, "%s  %s\n", sha, path_base(name));
     return file_write_atomic(path, line, (size_t)len, 0600, err);
 }
@@ -335,7 +335,7 @@ static void drop_pinned(struct daemon *d, const struct pinned *p)
     job_file(d, p->job_id, p->gone, path);
     unlink(path);
     size_t n = strlen(path);
-    snprintf(path + n, sizeof path - n, ".sha256");
+    snprintf(path + n, sizeof path - n, KEEP_SUM);
     unlink(path);
 }
 

@@ -8,13 +8,22 @@
 
 #define PREFIX "step-"
 #define SUFFIX ".safetensors"
-#define NAME_MAX_BYTES 96
 
 bool keep_is_checkpoint(const char *name)
 {
     size_t len = strlen(name), suffix = strlen(SUFFIX);
-    return strncmp(name, PREFIX, strlen(PREFIX)) == 0 && len > suffix && len < NAME_MAX_BYTES &&
+    return strncmp(name, PREFIX, strlen(PREFIX)) == 0 && len > suffix && len < KEEP_NAME_MAX &&
            strcmp(name + len - suffix, SUFFIX) == 0;
+}
+
+bool keep_is_sum(const char *name, char ret_file[KEEP_NAME_MAX])
+{
+    size_t len = strlen(name), sum = strlen(KEEP_SUM);
+    if (len <= sum || len - sum >= KEEP_NAME_MAX || strcmp(name + len - sum, KEEP_SUM) != 0)
+        return false;
+    memcpy(ret_file, name, len - sum);
+    ret_file[len - sum] = '\0';
+    return keep_is_checkpoint(ret_file);
 }
 
 int keep_stage(const char *name)

@@ -14,6 +14,10 @@
 
 /* Whether a file of checkpoints/ is one by its name, step-N.safetensors; dense.safetensors is none. */
 bool keep_is_checkpoint(const char *name);
+#define KEEP_NAME_MAX 96   /* bytes of such a name with its NUL */
+#define KEEP_SUM ".sha256" /* what its sum is called behind its own name */
+/* Whether it is the sum of such a file; ret_file is then the file's name. */
+bool keep_is_sum(const char *name, char ret_file[KEEP_NAME_MAX]);
 /* Its stage, N's lowest hex digit (docs/spec/checkpoint.md 1). */
 int keep_stage(const char *name);
 

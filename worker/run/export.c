@@ -75,11 +75,7 @@ static enum status write_text(struct run *r, const char *name, const struct buf 
                               struct err *err)
 {
     char *path = job_folder_path(r->folder, name);
-    enum status st = path && buf_ok(text)
-                         ? job_folder_check_fence(r->folder, err)
-                         : err_set(err, ST_NOMEM, "out of memory writing %s", name);
-    if (st == ST_OK)
-        st = file_write_atomic(path, buf_str(text), text->len, 0600, err);
+    enum status st = publish_text(r->folder, path, text, err);
     free(path);
     return st == ST_OK ? report_file(r, name, err) : st;
 }

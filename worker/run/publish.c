@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "jobfile/keep.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -31,28 +32,11 @@ enum status publish_begin(const struct job_folder *f, const char *sub, char **re
     return st;
 }
 
-static enum status move(const char *pending, const char *path, struct err *err)
-{
-    return rename(pending, path) == 0 ? file_sync_parent(path, err)
-                                      : err_errno(err, "cannot rename %s to %s", pending, path);
-}
-
-enum status publish(const struct job_folder *f, const char *pending, const char *path,
-                    struct err *err)
-{
-    enum status st = job_folder_check_fence(f, err);
-    if (st == ST_OK)
-        st = move(pending, path, err);
-    if (st != ST_OK)
-        unlink(pending);
-    return st;
-}
-
 /* ---- sums ------------------------------------------------------------------------------------ */
 
 static void sum_path(char out[4096], const char *path)
 {
-    snprintf(out, 4096, "%s.sha256", path);
+    snprintf(out, 4096, "%s" KEEP_SUM, path);
 }
 
 /* A sum of older bytes must not outlive them: the file would pass for damaged. */
@@ -75,21 +59,45 @@ static enum status write_sum(const char *path, const char sha[HASH_HEX_SIZE], st
     return st;
 }
 
+/* ---- the place ------------------------------------------------------------------------------- */
+
+static enum status place(const struct job_folder *f, const char *pending, const char *path,
+                         bool summed, struct err *err)
+{
+    enum status st = job_folder_check_fence(f, err);
+    if (st == ST_OK && summed)
+        drop_sum(path);
+    if (st == ST_OK)
+        st = rename(pending, path) == 0 ? file_sync_parent(path, err)
+                                        : err_errno(err, "cannot rename %s to %s", pending, path);
+    if (st != ST_OK)
+        unlink(pending);
+    return st;
+}
+
+enum status publish(const struct job_folder *f, const char *pending, const char *path,
+                    struct err *err)
+{
+    return place(f, pending, path, false, err);
+}
+
 /* Behind the rename, too, an attempt may sleep until a newer one has put its own file there, whose sum is not ours to
  * replace. */
 enum status publish_summed(const struct job_folder *f, const char *pending, const char *path,
                            const char sha[HASH_HEX_SIZE], struct err *err)
 {
-    enum status st = job_folder_check_fence(f, err);
-    if (st == ST_OK)
-        drop_sum(path);
-    if (st == ST_OK)
-        st = move(pending, path, err);
-    if (st != ST_OK)
-        unlink(pending);
-    if (st == ST_OK)
-        st = job_folder_check_fence(f, err);
-    return st == ST_OK ? write_sum(path, sha, err) : st;
+    TRY(place(f, pending, path, true, err));
+    TRY(job_folder_check_fence(f, err));
+    return write_sum(path, sha, err);
+}
+
+enum status publish_text(const struct job_folder *f, const char *path, const struct buf *text,
+                         struct err *err)
+{
+    if (!path || !buf_ok(text))
+        return err_set(err, ST_NOMEM, "out of memory writing %s", path ? path : "a file");
+    TRY(job_folder_check_fence(f, err));
+    return file_write_atomic(path, buf_str(text), text->len, 0600, err);
 }
 
 /* A file without its sum was written by a process that was killed right after it; the one before it is still there, since old

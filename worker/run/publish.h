@@ -7,6 +7,7 @@
 #ifndef RUN_PUBLISH_H
 #define RUN_PUBLISH_H
 
+#include "base/buf.h"
 #include "base/hash.h"
 #include "run/folder.h"
 
@@ -20,6 +21,9 @@ enum status publish(const struct job_folder *f, const char *pending, const char 
 /* The same, with path.sha256 beside it in sha256sum's format. */
 enum status publish_summed(const struct job_folder *f, const char *pending, const char *path,
                            const char sha[HASH_HEX_SIZE], struct err *err);
+/* A text of no great length under path, whole or not at all. A path that is NULL and a text that is not whole are ST_NOMEM. */
+enum status publish_text(const struct job_folder *f, const char *path, const struct buf *text,
+                         struct err *err);
 /* ST_CORRUPT if the bytes are not those that were published, or their sum is not there. */
 enum status publish_check_sum(const char *path, struct err *err);
 

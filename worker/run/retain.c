@@ -25,7 +25,7 @@ static void read_sum(const char *path, char ret_sha[HASH_HEX_SIZE])
     char sum[4096];
     struct buf line;
     buf_init(&line, 4096);
-    snprintf(sum, sizeof sum, "%s.sha256", path);
+    snprintf(sum, sizeof sum, "%s" KEEP_SUM, path);
     ret_sha[0] = '\0';
     if (file_exists(sum) && file_read(&line, sum, NULL) == ST_OK && line.len >= HASH_HEX_SIZE - 1)
         snprintf(ret_sha, HASH_HEX_SIZE, "%.64s", buf_str(&line));
@@ -142,7 +142,7 @@ static bool remove_checkpoint(const struct job_folder *folder, const char *name)
     char *path = job_folder_path(folder, name);
     bool gone = path && remove_one(path);
     if (gone) {
-        snprintf(sum, sizeof sum, "%s.sha256", path);
+        snprintf(sum, sizeof sum, "%s" KEEP_SUM, path);
         remove_one(sum);
     }
     free(path);
@@ -152,18 +152,17 @@ static bool remove_checkpoint(const struct job_folder *folder, const char *name)
 /* Sums whose file a killed collection has removed. */
 static void remove_lone_sums(const struct job_folder *folder)
 {
-    char name[CHECKPOINT_PATH_MAX + 32];
+    char name[CHECKPOINT_PATH_MAX], file[KEEP_NAME_MAX];
     char *path = job_folder_path(folder, "checkpoints");
     DIR *d = path ? opendir(path) : NULL;
     for (struct dirent *e; d && (e = readdir(d));) {
-        size_t len = strlen(e->d_name);
-        if (len < 8 || len >= CHECKPOINT_PATH_MAX || strcmp(e->d_name + len - 7, ".sha256") != 0)
+        if (!keep_is_sum(e->d_name, file))
             continue;
-        snprintf(name, sizeof name, "checkpoints/%.*s", (int)(len - 7), e->d_name);
-        char *file = job_folder_path(folder, name);
-        if (file && !file_exists(file) && keep_is_checkpoint(path_base(name)))
+        snprintf(name, sizeof name, "checkpoints/%s", file);
+        char *whole = job_folder_path(folder, name);
+        if (whole && !file_exists(whole))
             remove_checkpoint(folder, name);
-        free(file);
+        free(whole);
     }
     if (d)
         closedir(d);

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "engine/ckpt/state.h"
+#include "jobfile/keep.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -38,7 +39,7 @@ static int writer_of(const struct run *r, const char *name)
 
 static enum status set_aside(const struct run *r, const char *name, struct err *err)
 {
-    static const char *const parts[] = {".sha256", ""};
+    static const char *const parts[] = {KEEP_SUM, ""};
     for (int k = 0; k < 2; k++) {
         char from[512], to[512];
         snprintf(from, sizeof from, "checkpoints/%.255s%s", name, parts[k]);

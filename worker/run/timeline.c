@@ -3,10 +3,10 @@
  * One row group a rank, one row a thread; buckets of the gradient may overlap and are asynchronous events. All ranks begin at
  * a barrier, so that their clocks, which have no common zero, agree to within one.
  */
+#include "run/publish.h"
 #include "run/run.h"
 
 #include "base/clock.h"
-#include "base/file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -114,10 +114,7 @@ static enum status save(struct run *r, const struct buf *b, struct err *err)
 {
     const char *given = r->folder->trace_path;
     char *path = given ? strdup(given) : job_folder_path(r->folder, "trace.json");
-    enum status st = path && buf_ok(b) ? job_folder_check_fence(r->folder, err)
-                                       : err_set(err, ST_NOMEM, "out of memory for the trace");
-    if (st == ST_OK)
-        st = file_write_atomic(path, b->data, b->len, 0600, err);
+    enum status st = publish_text(r->folder, path, b, err);
     free(path);
     return st == ST_OK && !given ? report_file(r, "trace.json", err) : st;
 }
@@ -144,7 +141,7 @@ static enum status gather(struct run *r, struct trace_span *span, struct err *er
 }
 
 /* The spans of all ranks so far. Collective. */
-static enum status publish(struct run *r, struct err *err)
+static enum status write_spans(struct run *r, struct err *err)
 {
     struct trace_span *span = malloc(SPANS_MAX * sizeof *span);
     enum status st = span ? ST_OK : err_set(err, ST_NOMEM, "out of memory for the trace");
@@ -161,7 +158,7 @@ enum status timeline_write(struct run *r, struct err *err)
         return ST_OK;
     r->trace_left = 0;
     trace_switch(r->trace, false);
-    return publish(r, err);
+    return write_spans(r, err);
 }
 
 /* ---- which steps ----------------------------------------------------------------------------- */
@@ -180,5 +177,5 @@ enum status timeline_step(struct run *r, struct err *err)
     if (r->trace_left == 1)
         return timeline_write(r, err);
     int64_t done = steps_wanted(r) - --r->trace_left;
-    return (done & (done - 1)) == 0 ? publish(r, err) : ST_OK;
+    return (done & (done - 1)) == 0 ? write_spans(r, err) : ST_OK;
 }
