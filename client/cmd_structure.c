@@ -27,18 +27,13 @@ static int write_svg(struct cli *cli, const char *path, const char *id,
 {
     char title[96];
     struct buf out;
-    struct err err;
     snprintf(title, sizeof title, "Job %s, structure %u at step %llu", id, reply->version,
              (unsigned long long)reply->total_step);
     buf_init(&out, 64 << 20);
     structure_draw_svg(st, title, &out);
-    enum status status = buf_ok(&out) ? file_write_atomic(path, buf_str(&out), out.len, 0644, &err)
-                                      : err_set(&err, ST_NOMEM, "the drawing is too large");
+    int code = drawing_save(cli, path, &out);
     buf_fini(&out);
-    if (status != ST_OK)
-        return cli_fail(cli, &err);
-    cli_note(cli, "drawn into %s", path);
-    return 0;
+    return code;
 }
 
 static int print_json(struct cli *cli, const Espalier__V1__GetStructureReply *reply)

@@ -169,23 +169,29 @@ static struct json_object *diff_json(const struct readout *from, const struct re
     return o;
 }
 
+int drawing_save(struct cli *cli, const char *path, const struct buf *svg)
+{
+    struct err err;
+    enum status st = buf_ok(svg) ? file_write_atomic(path, buf_str(svg), svg->len, 0644, &err)
+                                 : err_set(&err, ST_NOMEM, "the drawing is too large");
+    if (st != ST_OK)
+        return cli_fail(cli, &err);
+    cli_note(cli, "drawn into %s", path);
+    return 0;
+}
+
 static int write_diff_svg(struct cli *cli, const char *path, const struct readout *from,
                           const struct readout *to)
 {
     char title[160];
     struct buf out;
-    struct err err;
     snprintf(title, sizeof title, "Job %s, structure %u, against job %s, structure %u", to->id,
              to->reply->version, from->id, from->reply->version);
     buf_init(&out, 64 << 20);
     structure_diff_svg(from->structure, to->structure, title, &out);
-    enum status st = buf_ok(&out) ? file_write_atomic(path, buf_str(&out), out.len, 0644, &err)
-                                  : err_set(&err, ST_NOMEM, "the drawing is too large");
+    int code = drawing_save(cli, path, &out);
     buf_fini(&out);
-    if (st != ST_OK)
-        return cli_fail(cli, &err);
-    cli_note(cli, "drawn into %s", path);
-    return 0;
+    return code;
 }
 
 static int print_diff(struct cli *cli, const struct readout *from, const struct readout *to)

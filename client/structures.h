@@ -17,6 +17,9 @@ enum status readout_load(struct cli *cli, const char *which, int64_t version,
                          struct readout *ret_readout, struct err *err);
 void readout_fini(struct readout *r);
 
+/* Writes an SVG into a file, whole or not at all, and says so. Exit code. */
+int drawing_save(struct cli *cli, const char *path, const struct buf *svg);
+
 /* positional[0] is the verb. */
 int run_history(struct cli *cli, const struct args *args);
 int run_diff(struct cli *cli, const struct args *args);
