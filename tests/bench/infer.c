@@ -6,7 +6,7 @@
  * nothing is shared. Before anything is timed, the hardened model must answer as the dense one does under the structure's masks.
  * Prints one JSON object.
  */
-#include "synthetic.h"
+#include "turns.h"
 
 #include "base/clock.h"
 #include "engine/backend/backend.h"
@@ -17,9 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum { STEPS_MAX = 1000, WARM = 2, TOKENS = 24 };
 enum { DENSE, HARDENED, BOTH };
 
 struct options {
@@ -112,12 +110,7 @@ static enum status build(struct run *r, struct err *err)
     TRY(ctx_create(&r->cx, be, (size_t)32 << 30, err));
     for (int k = 0; k < BOTH; k++)
         TRY(make_answers(&r->answers[k], r->o.batch * r->shape.queries, err));
-    synthetic_make(
-        &r->batch, &r->shape,
-        &(struct synthetic){.B = r->o.batch,
-                            .boxes = 3,
-                            .seed = 1,
-                            .L = r->shape.max_tokens < TOKENS ? r->shape.max_tokens : TOKENS});
+    make_batch(&r->batch, &r->shape, r->o.batch);
     return ST_OK;
 }
 
@@ -144,13 +137,6 @@ static enum status compare(struct run *r, struct err *err)
                : err_set(err, ST_INTERNAL, "the hardened model's boxes are off by %g", worst);
 }
 
-static double cpu_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
-}
-
 /* i < 0: nothing is booked. */
 static enum status turn(struct run *r, int i, struct err *err)
 {
@@ -163,14 +149,6 @@ static enum status turn(struct run *r, int i, struct err *err)
         r->cpu_ms[k][i] = cpu_ms() - cpu;
     }
     return ST_OK;
-}
-
-static void print_list(const char *name, const double *ms, int n)
-{
-    printf("\"%s\":[", name);
-    for (int i = 0; i < n; i++)
-        printf("%s%.3f", i ? "," : "", ms[i]);
-    printf("],");
 }
 
 static void report(struct run *r)

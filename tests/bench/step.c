@@ -8,7 +8,7 @@
  * peak memory. --save leaves weights and batch in DIR, from which torch_step.py starts, so that
  * both sides can be seen to compute the same.
  */
-#include "synthetic.h"
+#include "turns.h"
 
 #include "base/clock.h"
 #include "engine/backend/backend.h"
@@ -21,9 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
-enum { STEPS_MAX = 1000, WARM = 2, BOXES = 3, TOKENS = 24 };
 enum { FORWARD, BACKWARD, OPTIMISER, WHOLE, CPU, PRODUCTS, PARTS };
 
 struct options {
@@ -114,11 +112,7 @@ static enum status build(struct run *r, struct err *err)
     TRY(model_create(&r->model, "mdetr", &r->shape, r->frame, NULL, false, 1, err));
     TRY(adamw_create(&r->opt, be, model_params(r->model), err));
     TRY(ctx_create(&r->cx, be, (size_t)32 << 30, err));
-    const struct synthetic how = {.B = r->o.batch,
-                                  .boxes = BOXES,
-                                  .seed = 1,
-                                  .L = r->shape.max_tokens < TOKENS ? r->shape.max_tokens : TOKENS};
-    synthetic_make(&r->batch, &r->shape, &how);
+    make_batch(&r->batch, &r->shape, r->o.batch);
     return ST_OK;
 }
 
@@ -138,14 +132,6 @@ static enum status save(struct run *r, struct err *err)
     snprintf(path, sizeof path, "%.4000s/weights.safetensors", r->o.save);
     return export_expanded(path, r->model, params_values(model_params(r->model)), &options, sha,
                            err);
-}
-
-/* Of all threads: on a busy machine the one figure that still tells the two sides apart. */
-static double cpu_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
 
 /* i < 0: nothing is booked. */
@@ -185,14 +171,6 @@ static enum status step(struct run *r, int i, struct err *err)
     r->operations -= operations;
     r->ms[PRODUCTS][i] = 1e3 * (after - before);
     return ST_OK;
-}
-
-static void print_list(const char *name, const double *ms, int n)
-{
-    printf("\"%s\":[", name);
-    for (int i = 0; i < n; i++)
-        printf("%s%.3f", i ? "," : "", ms[i]);
-    printf("],");
 }
 
 static void report(struct run *r)

@@ -195,15 +195,21 @@ static void a_job_on_this_host_needs_no_remote_shell(void **state)
     assert_string_equal(text, "");
 }
 
+/* Until all of its ranks are there. */
+static void run_for_long(struct bed *bed)
+{
+    write_file(bed, "behave", "count ran\nsleep 60000\n", 0600);
+    start(bed);
+    wait_for_ranks(bed);
+}
+
 /* After a bad end the other nodes are asked before the exit record is left. */
 static void a_bad_end_leaves_nothing_on_other_nodes(void **state)
 {
     struct bed *bed = *state;
     struct evidence ev;
     char text[4000];
-    write_file(bed, "behave", "count ran\nsleep 60000\n", 0600);
-    start(bed);
-    wait_for_ranks(bed);
+    run_for_long(bed);
     bed->launch->ops->stop(bed->launch, &bed->spec, STOP_KILL);
     poll_until(bed, EVIDENCE_EXITED, &ev);
     assert_int_not_equal(ev.exit_code, 0);
@@ -219,9 +225,7 @@ static void gone_here_is_not_gone(void **state)
     struct bed *bed = *state;
     struct evidence ev;
     struct launcher_record r;
-    write_file(bed, "behave", "count ran\nsleep 60000\n", 0600);
-    start(bed);
-    wait_for_ranks(bed);
+    run_for_long(bed);
     write_file(bed, "down-espalier-node-b", "", 0600);
     assert_int_equal(record_read_launcher(bed->attempt_dir, &r, &bed->err), ST_OK);
     kill(r.pid, SIGKILL);
@@ -245,9 +249,7 @@ static void a_silent_node_is_lost(void **state)
 {
     struct bed *bed = *state;
     struct evidence ev;
-    write_file(bed, "behave", "count ran\nsleep 60000\n", 0600);
-    start(bed);
-    wait_for_ranks(bed);
+    run_for_long(bed);
     write_file(bed, "down-espalier-node-b", "", 0600);
     bed->launch->ops->stop(bed->launch, &bed->spec, STOP_KILL);
     poll_until(bed, EVIDENCE_NODE_LOST, &ev);
@@ -260,9 +262,7 @@ static void a_node_that_answers_is_not_lost(void **state)
     struct bed *bed = *state;
     struct evidence ev;
     char text[4000];
-    write_file(bed, "behave", "count ran\nsleep 60000\n", 0600);
-    start(bed);
-    wait_for_ranks(bed);
+    run_for_long(bed);
     write_file(bed, "broken-espalier-node-b", "", 0600);
     bed->launch->ops->stop(bed->launch, &bed->spec, STOP_KILL);
     poll_until(bed, EVIDENCE_EXITED, &ev);
