@@ -218,7 +218,6 @@ static enum status create_slurm(struct daemon *d, struct launch **ret_launch, st
     const struct config *c = &d->options.config;
     double most_s = c->slurm_poll_most_s > c->slurm_poll_s ? c->slurm_poll_most_s : c->slurm_poll_s;
     struct slurm_options options = {.clock = d->clock,
-                                    .home = d->options.home,
                                     .bin = c->slurm_bin,
                                     .worker = d->options.worker,
                                     .launcher = d->options.launcher_path,
@@ -229,6 +228,7 @@ static enum status create_slurm(struct daemon *d, struct launch **ret_launch, st
                                     .poll_ms = (int64_t)(c->slurm_poll_s * 1000),
                                     .poll_most_ms = (int64_t)(most_s * 1000),
                                     .command_ms = (int64_t)(c->slurm_command_s * 1000)};
+    snprintf(options.daemon_id, sizeof options.daemon_id, "%08x", (unsigned)(d->home_id >> 32));
     return launch_slurm_create(ret_launch, &options, err);
 }
 

@@ -37,6 +37,7 @@ struct daemon {
     const struct clock *clock;
     char owner[JOB_OWNER_MAX]; /* the account's name */
     int64_t started_ms;
+    int64_t home_id;                                 /* random; HOME/id */
     int home_lock, store_lock, socket_lock, signals; /* file descriptors; -1 = none */
 
     struct nodes nodes; /* what jobs run on; options.node is their sum */

@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define HOME_MAX 512
-#define HOME_MARK "home" /* the home's id, among the store's marks */
 
 /* flock: given up by the kernel with the process, however it ends. */
 static enum status lock_file(const char *path, const char *what, int *ret_fd, struct err *err)
@@ -160,14 +159,15 @@ enum status home_check_id(struct daemon *d, struct err *err)
     int64_t here, known = 0;
     snprintf(path, sizeof path, "%s/id", d->options.home);
     TRY(read_id(path, &here, err));
-    enum status st = store_mark_load(d->store, HOME_MARK, &known, err);
-    if (st == ST_OK)
-        return here == known ? ST_OK : foreign_home(d, known, here, err);
+    enum status st = store_mark_load(d->store, STORE_MARK_HOME, &known, err);
+    if (st == ST_OK && here != known)
+        return foreign_home(d, known, here, err);
+    if (st == ST_NOT_FOUND && here == 0)
+        TRY(make_id(path, &here, err));
+    d->home_id = here;
     if (st != ST_NOT_FOUND)
         return st;
-    if (here == 0)
-        TRY(make_id(path, &here, err));
-    TRY(store_mark_set(d->store, HOME_MARK, here, err));
+    TRY(store_mark_set(d->store, STORE_MARK_HOME, here, err));
     return store_commit(d->store, err);
 }
 

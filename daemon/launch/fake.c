@@ -6,15 +6,18 @@
  * adopts it. The script is the job's name: words key=value, for instance "steps=20 step_ms=10
  * die_at=5 signal=9".
  *
- *   steps=10 step_ms=20  progress reports and the time between them
- *   start_ms=0           until the first report
- *   die_at=0             step at which it ends badly (0 = never), in the first die_attempts=1
- * attempts exit=1 signal=0 vanish=0 lost=0  how it ends badly; lost: with its node report=1   0: never reports, and
- * so never says done done=1               0: exits with 0 but never says done deaf=0 1: ignores the
- * polite request to stop, 2: also SIGTERM refuse=0             1: the launcher cannot start it
- *   hang_at=0 hang_ms=0  step after which the first attempt does nothing for a while
- *   cut_at=0             step from which on no report arrives any more (0 = never)
- *   silent=0             1: nothing can be told about it (after start)
+ *   steps=10 step_ms=20    progress reports and the time between them
+ *   start_ms=0             until the first report
+ *   die_at=0               step at which it ends badly (0 = never), in the first die_attempts=1 attempts
+ *   exit=1 signal=0        how it ends badly;
+ *   vanish=0 lost=0        or without a trace, or with its node
+ *   report=1               0: never reports, and so never says done
+ *   done=1                 0: exits with 0 but never says done
+ *   deaf=0                 1: ignores the polite request to stop, 2: also SIGTERM
+ *   refuse=0               1: the launcher cannot start it
+ *   hang_at=0 hang_ms=0    step after which the first attempt does nothing for a while
+ *   cut_at=0               step from which on no report arrives any more (0 = never)
+ *   silent=0               1: nothing can be told about it (after start)
  */
 #include "launch/launch.h"
 

@@ -5,13 +5,10 @@
  */
 #include "launch/slurm.h"
 
-#include "base/file.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #define RETRY_MS 2000 /* first wait after a command that failed; doubled up to RETRY_MOST_MS */
@@ -333,37 +330,10 @@ static const struct launch_ops slurm_ops = {
 
 /* ---- create ---------------------------------------------------------------------------------- */
 
-static bool is_daemon_id(const char *text)
-{
-    return strspn(text, "0123456789abcdef") == 8;
-}
-
-/* Made once a home: two daemons of one account must not take each other's jobs for their own. */
-static enum status load_daemon_id(struct launch_slurm *s, const char *home, struct err *err)
-{
-    char path[SLURM_PATH_MAX];
-    unsigned char bytes[4];
-    struct buf b;
-    snprintf(path, sizeof path, "%s/slurm-id", home);
-    buf_init(&b, 256);
-    bool known =
-        file_exists(path) && file_read(&b, path, NULL) == ST_OK && is_daemon_id(buf_str(&b));
-    if (known)
-        snprintf(s->daemon_id, sizeof s->daemon_id, "%.8s", buf_str(&b));
-    buf_fini(&b);
-    if (known)
-        return ST_OK;
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
-        return err_errno(err, "cannot get random bytes for the daemon's name in Slurm");
-    snprintf(s->daemon_id, sizeof s->daemon_id, "%02x%02x%02x%02x", bytes[0], bytes[1], bytes[2],
-             bytes[3]);
-    return file_write_atomic(path, s->daemon_id, 8, 0600, err);
-}
-
 static bool copy_strings(struct launch_slurm *s)
 {
-    const char **to[] = {&s->options.home,     &s->options.bin,    &s->options.worker,
-                         &s->options.launcher, &s->options.mpirun, &s->options.mpi};
+    const char **to[] = {&s->options.bin, &s->options.worker, &s->options.launcher,
+                         &s->options.mpirun, &s->options.mpi};
     for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
         s->strings[i] = strdup(*to[i] ? *to[i] : "");
         if (!s->strings[i])
@@ -388,8 +358,6 @@ enum status launch_slurm_create(struct launch **ret_launch, const struct slurm_o
     enum status st = s->epoll < 0 ? err_errno(err, "cannot watch processes") : ST_OK;
     if (st == ST_OK && (!copy_strings(s) || !s->environment))
         st = err_set(err, ST_NOMEM, "out of memory for the launcher");
-    if (st == ST_OK)
-        st = load_daemon_id(s, options->home, err);
     if (st == ST_OK)
         *ret_launch = &s->base;
     else

@@ -79,9 +79,8 @@ struct tracked {
 struct launch_slurm {
     struct launch base;
     struct slurm_options options; /* its strings are owned by `strings` */
-    char *strings[6];
+    char *strings[5];
     char **environment;
-    char daemon_id[9]; /* of this home: tells our jobs from another daemon's */
     int epoll;
     int64_t now_ms;
 

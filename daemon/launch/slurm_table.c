@@ -118,6 +118,6 @@ void slurm_clear(struct launch_slurm *s)
 void slurm_job_name(const struct launch_slurm *s, int64_t job_id, int attempt,
                     char ret_name[SLURM_NAME_MAX])
 {
-    snprintf(ret_name, SLURM_NAME_MAX, "espalier-%s-%lld-%d", s->daemon_id, (long long)job_id,
-             attempt);
+    snprintf(ret_name, SLURM_NAME_MAX, "espalier-%s-%lld-%d", s->options.daemon_id,
+             (long long)job_id, attempt);
 }

@@ -80,7 +80,7 @@ static struct tracked *owner_of(const struct launch_slurm *s, const struct slurm
                                 int *ret_attempt)
 {
     char prefix[32], name[SLURM_NAME_MAX], *end;
-    int n = snprintf(prefix, sizeof prefix, "espalier-%s-", s->daemon_id);
+    int n = snprintf(prefix, sizeof prefix, "espalier-%s-", s->options.daemon_id);
     if (strncmp(row->name, prefix, (size_t)n) != 0)
         return NULL;
     long long job_id = strtoll(row->name + n, &end, 10);

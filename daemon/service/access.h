@@ -1,7 +1,7 @@
 /* access.h - who may do what: the one table of roles and rights, the tokens in memory, how often somebody may call.
  *
- * The guard runs on gRPC's thread, or on one that may wait for munged, before anything of a request is read and says who calls (struct rpc_identity, whose
- * role is one of these). Whose job it is can be told only when the request is known: lookup_job() asks
+ * The guard runs on gRPC's thread, or on one that may wait for munged, before anything of a request is read and says who
+ * calls (struct rpc_identity, whose role is one of these). Whose job it is can be told only when the request is known: lookup_job() asks
  * access_check_job() for every request that names one, lists ask access_only_owner(). Both go by d->caller, which
  * the loop sets around every handler, answer and stream's step; without a caller nothing is allowed.
  */

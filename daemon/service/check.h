@@ -68,10 +68,10 @@ bool job_goes_to_slurm(const struct daemon *d, const struct jobfile *f);
 enum status serve_submit(struct daemon *d, struct check *c, struct err *err);
 enum status serve_validate(struct daemon *d, struct check *c, struct err *err);
 
-/* Replies of both carry these (validate.c). */
 /* ST_LIMIT with the numbers if the job could not run even on this daemon's empty nodes (submit.c). */
 enum status check_fits(const struct daemon *d, const struct check *c, struct err *err);
 
+/* Replies of both carry these (validate.c). */
 struct wire_check {
     Espalier__V1__Finding *finding, **findings;
     Espalier__V1__Plan plan;

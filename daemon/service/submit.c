@@ -56,26 +56,10 @@ bool job_goes_to_slurm(const struct daemon *d, const struct jobfile *f)
             d->options.config.launcher == CONFIG_LAUNCHER_SLURM);
 }
 
-static int64_t memory_of_rank(const struct check *c)
-{
-    int64_t asked = c->job->resources_memory_mib;
-    return asked ? asked * MIB : c->plan.memory_bytes;
-}
-
-enum status check_fits(const struct daemon *d, const struct check *c, struct err *err)
-{
-    const struct jobfile *f = c->job;
-    const struct gang gang = {
-        .ranks = (int)f->resources_ranks,
-        .each = {f->resources_threads, f->resources_gpus, memory_of_rank(c)},
-        .avoid = PLACE_ANYWHERE,
-    };
-    return job_goes_to_slurm(d, f) ? ST_OK : place_check_fits(&d->nodes, &gang, err);
-}
-
 static void fill_job(const struct daemon *d, const struct check *c, struct job *job)
 {
     const struct jobfile *f = c->job;
+    int64_t each = f->resources_memory_mib ? f->resources_memory_mib * MIB : c->plan.memory_bytes;
     *job = (struct job){.priority = (int)f->resources_priority,
                         .ranks = (int)f->resources_ranks,
                         .threads = (int)f->resources_threads,
@@ -88,10 +72,23 @@ static void fill_job(const struct daemon *d, const struct check *c, struct job *
                         .submitted_ms = daemon_now_ms(d)};
     job->need = (struct resources){.cores = f->resources_ranks * f->resources_threads,
                                    .gpus = f->resources_ranks * f->resources_gpus,
-                                   .memory_bytes = f->resources_ranks * memory_of_rank(c)};
+                                   .memory_bytes = f->resources_ranks * each};
     text_clean(job->name, sizeof job->name, f->name);
     snprintf(job->owner, sizeof job->owner, "%s", d->caller->name);
     job->in_slurm = job_goes_to_slurm(d, f);
+}
+
+static enum status job_fits(const struct daemon *d, const struct job *job, struct err *err)
+{
+    const struct queue_job as_queued = queue_job_of(job);
+    return job->in_slurm ? ST_OK : place_check_fits(&d->nodes, &as_queued.gang, err);
+}
+
+enum status check_fits(const struct daemon *d, const struct check *c, struct err *err)
+{
+    struct job job;
+    fill_job(d, c, &job);
+    return job_fits(d, &job, err);
 }
 
 static enum status keep_request(struct daemon *d, const struct check *c, int64_t job_id,
@@ -168,7 +165,7 @@ static enum status add_job(struct daemon *d, struct check *c, const struct submi
         return err_set(err, ST_LIMIT, "%d jobs are waiting or running; no more are taken",
                        JOBS_MAX);
     fill_job(d, c, &job);
-    TRY(check_fits(d, c, err));
+    TRY(job_fits(d, &job, err));
     TRY(job_submit(d, &job, c->submit->hold ? ON_SUBMIT_HELD : ON_SUBMIT, sub, digest, "user",
                    err));
     if (job.in_slurm)

@@ -246,8 +246,9 @@ static enum status forget_home(sqlite3 *db, const char *path, struct err *err)
 {
     int64_t marks = 0;
     TRY(number(db, path, "SELECT count(*) FROM sqlite_master WHERE name = 'marks'", &marks, err));
-    bool gone = marks == 0 || sqlite3_exec(db, "DELETE FROM marks WHERE name = 'home'", NULL, NULL,
-                                           NULL) == SQLITE_OK;
+    bool gone =
+        marks == 0 || sqlite3_exec(db, "DELETE FROM marks WHERE name = '" STORE_MARK_HOME "'", NULL,
+                                   NULL, NULL) == SQLITE_OK;
     return gone ? ST_OK : failed(db, path, "writing", err);
 }
 

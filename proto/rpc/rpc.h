@@ -76,7 +76,8 @@ struct rpc_arrival {
     const char *munge;  /* "authorization: MUNGE ..." (munge.h); NULL = none */
 };
 /* Runs for every call, before anything of its request is read: on a thread of its own where the arrival has a MUNGE
- * credential, else on the server's thread, where it must not block. Two may run at a time. ST_DENIED with *ret_identity untouched ends the call with UNAUTHENTICATED, with a name in it with PERMISSION_DENIED. */
+ * credential, else on the server's thread, where it must not block. Two may run at a time. ST_DENIED with *ret_identity untouched
+ * ends the call with UNAUTHENTICATED, with a name in it with PERMISSION_DENIED. */
 typedef enum status (*rpc_guard_f)(const struct rpc_arrival *arrival,
                                    struct rpc_identity *ret_identity, void *user, struct err *err);
 void rpc_server_guard(struct rpc_server *s, rpc_guard_f guard, void *user); /* before start */

@@ -50,7 +50,7 @@ static void restart(struct bed *bed)
     struct mpirun_options options = {
         .mpirun = bed->mpirun, .worker = TRIVIAL_WORKER, .launcher = bed->launcher};
     struct slurm_options slurm = {.clock = clock_system(),
-                                  .home = bed->dir,
+                                  .daemon_id = "0badcafe",
                                   .bin = FAKE_SLURM_BIN,
                                   .mpirun = bed->mpirun,
                                   .worker = TRIVIAL_WORKER,
@@ -448,7 +448,7 @@ static void a_reused_pid_is_another_process(void **state)
     struct bed *bed = *state;
     struct evidence ev;
     struct launcher_record r = {.pid = getpid(), .start_time = proc_start_time(getpid()) + 1};
-    assert_int_equal(proc_boot_id(r.boot_id, NULL), ST_OK);
+    assert_int_equal(boot_id_read(r.boot_id, NULL), ST_OK);
     assert_int_equal(record_write_launcher(bed->attempt_dir, &r, NULL), ST_OK);
     poll_once(bed, &ev);
     assert_int_equal(ev.kind, EVIDENCE_VANISHED);

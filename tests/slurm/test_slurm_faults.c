@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "attempt.h"
 #include "base/file.h"
 #include "launch/launch.h"
 #include "launch/record.h"
@@ -34,7 +35,7 @@ static void restart(struct bed *bed)
     launch_destroy(bed->launch);
     bed->launch = NULL;
     struct slurm_options slurm = {.clock = clock_system(),
-                                  .home = bed->dir,
+                                  .daemon_id = "0badcafe",
                                   .bin = FAKE_SLURM_BIN,
                                   .mpirun = FAKE_SLURM_BIN "/mpirun",
                                   .worker = TRIVIAL_WORKER,
@@ -73,19 +74,9 @@ static int set_up(void **state)
     mkdir(bed->fake, 0700);
     setenv("FAKE_SLURM", bed->fake, 1);
     for (int i = 0; i < JOBS; i++) {
-        snprintf(bed->job_dir[i], sizeof bed->job_dir[i], "%s/%d", dir, i);
-        snprintf(bed->attempt_dir[i], sizeof bed->attempt_dir[i], "%s/%d/attempts/1", dir, i);
-        if (file_mkdirs(bed->attempt_dir[i], 0700, &bed->err) != ST_OK)
+        if (attempt_lay(dir, i, bed->job_dir[i], bed->attempt_dir[i], &bed->spec[i], &bed->err) !=
+            ST_OK)
             return -1;
-        bed->spec[i] = (struct launch_spec){.job_id = i + 1,
-                                            .attempt = 1,
-                                            .job_dir = bed->job_dir[i],
-                                            .attempt_dir = bed->attempt_dir[i],
-                                            .name = "job",
-                                            .ranks = 1,
-                                            .threads = 1,
-                                            .in_slurm = true,
-                                            .request = "{\"ranks\": 1, \"threads\": 1}"};
         behave(bed, i, "count ran\nsleep 3000\n");
     }
     set_faults(bed, "{}");

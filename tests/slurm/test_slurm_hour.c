@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "attempt.h"
 #include "base/file.h"
 #include "launch/launch.h"
 #include "launch/slurm.h"
@@ -36,7 +37,7 @@ static void open_launcher(struct bed *bed)
     launch_destroy(bed->launch);
     bed->launch = NULL;
     struct slurm_options slurm = {.clock = &bed->clock.clock,
-                                  .home = bed->dir,
+                                  .daemon_id = "0badcafe",
                                   .bin = bed->bin,
                                   .mpirun = "/bin/true",
                                   .worker = "/bin/true",
@@ -111,19 +112,9 @@ static int set_up(void **state)
     mkdir(bed->bin, 0700);
     clock_fake_init(&bed->clock, 1700000000000);
     for (int i = 0; i < JOBS; i++) {
-        snprintf(bed->job_dir[i], sizeof bed->job_dir[i], "%s/%d", dir, i);
-        snprintf(bed->attempt_dir[i], sizeof bed->attempt_dir[i], "%s/%d/attempts/1", dir, i);
-        if (file_mkdirs(bed->attempt_dir[i], 0700, &bed->err) != ST_OK)
+        if (attempt_lay(dir, i, bed->job_dir[i], bed->attempt_dir[i], &bed->spec[i], &bed->err) !=
+            ST_OK)
             return -1;
-        bed->spec[i] = (struct launch_spec){.job_id = i + 1,
-                                            .attempt = 1,
-                                            .job_dir = bed->job_dir[i],
-                                            .attempt_dir = bed->attempt_dir[i],
-                                            .name = "job",
-                                            .ranks = 1,
-                                            .threads = 1,
-                                            .in_slurm = true,
-                                            .request = "{\"ranks\": 1, \"threads\": 1}"};
     }
     make_commands(bed);
     open_launcher(bed);
