@@ -5,6 +5,7 @@
 #include "job/change.h"
 #include "job/text.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,12 @@
 #define NOTE_MAX 512
 #define METRIC_NAME_MAX 128
 #define SHA256_HEX 64
+#define PHASE_SECONDS_MAX 1e10
+
+static int64_t time_of(const struct daemon *d, const Espalier__V1__Record *r)
+{
+    return r->time_ms > 0 ? r->time_ms : daemon_now_ms(d);
+}
 
 static enum status append(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
                           enum event_kind kind, const char *series, const ProtobufCMessage *body,
@@ -25,7 +32,7 @@ static enum status append(struct daemon *d, struct active *a, const Espalier__V1
                        (long long)a->job.id);
     protobuf_c_message_pack(body, bytes);
     struct event e = {.job_id = a->job.id,
-                      .time_ms = r->time_ms ? r->time_ms : daemon_now_ms(d),
+                      .time_ms = time_of(d, r),
                       .kind = kind,
                       .attempt = a->job.attempt.number,
                       .series = series,
@@ -72,18 +79,28 @@ static enum status take_hello(struct daemon *d, struct active *a, const Espalier
     return note(d, a, r, ESPALIER__V1__SEVERITY__SEVERITY_UNSPECIFIED, text, err);
 }
 
+/* Silence would look like a stall, so progress is taken whatever it says; what is no number is not known. */
+static void clean_progress(Espalier__V1__Progress *p, int64_t time_ms)
+{
+    p->params_kept = isfinite(p->params_kept) ? p->params_kept : 0;
+    p->params_target = isfinite(p->params_target) ? p->params_target : 0;
+    p->step_seconds = isfinite(p->step_seconds) ? p->step_seconds : 0;
+    p->eta_seconds = isfinite(p->eta_seconds) ? p->eta_seconds : -1;
+    p->time_ms = p->time_ms > 0 ? p->time_ms : time_ms;
+}
+
 static enum status take_progress(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
                                  struct err *err)
 {
     if (a->job.state == JOB_STALLED)
         TRY(job_apply(d, a, ON_STEP, &(struct change){.actor = "worker"}, err));
-    const Espalier__V1__Progress *p = r->progress;
+    Espalier__V1__Progress *p = r->progress;
+    clean_progress(p, time_of(d, r));
     a->progress.step_seconds = p->step_seconds;
     a->progress.params_kept = p->params_kept;
     a->progress.done = p->total_steps ? (double)p->total_step / (double)p->total_steps : 0;
     stall_note_step(d, a);
-    r->progress->time_ms = r->progress->time_ms ? r->progress->time_ms : r->time_ms;
-    return append(d, a, r, EVENT_PROGRESS, "", &r->progress->base, err);
+    return append(d, a, r, EVENT_PROGRESS, "", &p->base, err);
 }
 
 static enum status take_metric(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
@@ -214,8 +231,9 @@ static enum status take_phase(struct daemon *d, struct active *a, const Espalier
                               struct err *err)
 {
     const Espalier__V1__PhaseTime *p = r->phase_done;
-    if (strlen(p->phase) > METRIC_NAME_MAX)
-        return refuse(d, a, r, "a phase's name is too long", err);
+    if (strlen(p->phase) > METRIC_NAME_MAX || p->seconds < 0 || p->seconds > PHASE_SECONDS_MAX)
+        return refuse(d, a, r, "a phase's name has up to 128 bytes, and it takes 0 to 1e10 seconds",
+                      err);
     TRY(store_phase_set(d->store, a->job.id, p->phase, p->seconds, err));
     return append(d, a, r, EVENT_PHASE_DONE, NULL, &p->base, err);
 }
@@ -229,9 +247,28 @@ static void take_done(struct active *a, const Espalier__V1__Record *r)
     text_clean(t->done_text, sizeof t->done_text, r->done->text);
 }
 
+/* SQLite knows no NaN and no number above 2^63 - 1, and it would be the whole group's failure to give it one. */
+static bool numbers_fit(const ProtobufCMessage *m)
+{
+    for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
+        const void *at = (const char *)m + f->offset;
+        if (f->type == PROTOBUF_C_TYPE_DOUBLE && !isfinite(*(const double *)at))
+            return false;
+        if (f->type == PROTOBUF_C_TYPE_UINT64 && *(const uint64_t *)at > INT64_MAX)
+            return false;
+        if (f->type == PROTOBUF_C_TYPE_UINT32 && *(const uint32_t *)at > INT32_MAX)
+            return false;
+    }
+    return true;
+}
+
 static enum status take_one(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
                             struct err *err)
 {
+    const ProtobufCMessage *any = (const ProtobufCMessage *)r->hello; /* pointers in one union */
+    if (any && r->kind_case != ESPALIER__V1__RECORD__KIND_PROGRESS && !numbers_fit(any))
+        return refuse(d, a, r, "a number in it is not finite, or larger than 2^63 - 1", err);
     switch (r->kind_case) {
     case ESPALIER__V1__RECORD__KIND_HELLO:
         return take_hello(d, a, r, err);

@@ -7,6 +7,7 @@
 #include "service/service.h"
 #include "service/slurm_job.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #define CAUSES_MAX 8
 #define CAUSE_MAX 1400
 #define MIB ((int64_t)1 << 20)
+#define ETA_MOST_S 1e12
 
 struct cause {
     char text[CAUSE_MAX], remedy[400];
@@ -300,7 +302,7 @@ static void explain_running(struct daemon *d, struct explanation *x)
                  "it runs: %.20s, step %llu of %llu, about %s to go (reported %s ago)",
                  p.progress->phase, (unsigned long long)p.progress->total_step,
                  (unsigned long long)p.progress->total_steps,
-                 span(eta, (int64_t)(p.progress->eta_seconds * 1000)),
+                 span(eta, (int64_t)(fmin(p.progress->eta_seconds, ETA_MOST_S) * 1000)),
                  span(age, daemon_now_ms(d) - p.progress->time_ms));
     else
         snprintf(x->summary, sizeof x->summary, "it runs; it has not reported a step yet");

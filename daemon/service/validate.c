@@ -3,8 +3,11 @@
 #include "service/check.h"
 #include "service/service.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define ATTEMPTS_MOST 1e9
 
 static void fill_finding(V1(Finding) * to, struct finding *from)
 {
@@ -43,7 +46,7 @@ static void fill_attempts(struct wire_check *w, const struct check *c)
            cut = c->in_slurm ? (double)c->job->slurm_time_minutes * 60 : 0;
     if (seconds == 0 || (limit == 0 && cut == 0))
         return;
-    w->plan.attempts = cut > 0 ? (uint32_t)(seconds / cut) + 1 : 1;
+    w->plan.attempts = cut > 0 ? (uint32_t)fmin(seconds / cut, ATTEMPTS_MOST) + 1 : 1;
     if (limit == 0 || (cut > 0 && cut < limit) || seconds <= limit)
         return;
     snprintf(w->time_note, sizeof w->time_note,

@@ -208,6 +208,31 @@ class Worker(Case):
         self.assertEqual((s.version, s.structure_json, s.total_step), (1, b"{1}", 5))
         self.refused("NOT_FOUND", "no structure version 2", self.c.call, "GetStructure", id=job, version=2)
 
+    def test_numbers_that_cannot_be_kept_are_dropped_aloud(self):
+        job = self.begin()
+        nan, inf, huge = float("nan"), float("inf"), 2 ** 64 - 1
+        bad = [{"phase_done": J.PhaseTime(phase="task", seconds=nan)}, {"phase_done": J.PhaseTime(phase="task", seconds=-1)},
+               {"phase_done": J.PhaseTime(phase="task", seconds=1e300)}, {"metric": J.Metric(name="m", value=inf)},
+               {"structure": R.StructureVersion(params_kept=nan, structure_json=b"{}")}, {"hello": R.Hello(resumed_step=huge)},
+               {"checkpoint": J.CheckpointNote(path="checkpoints/c", sha256="0" * 64, metric_name="p1", metric=-inf)},
+               {"checkpoint": J.CheckpointNote(path="checkpoints/c", sha256="0" * 64, attempt=2 ** 32 - 1)},
+               {"artifact": J.Artifact(name="a", sha256="0" * 64, size_bytes=huge)}]
+        sent = [R.Record(number=i + 1, **kind) for i, kind in enumerate(bad)]
+        self.assertEqual(self.report(*sent).acknowledged, len(bad))
+        notes = [e.note.text for e in self.d.events(job) if e.WhichOneof("kind") == "note"]
+        self.assertEqual(["was dropped: " in text for text in notes], [True] * len(bad), notes)
+        got = self.d.get(job)
+        self.assertEqual((len(got.phase_times), len(got.artifacts)), (0, 0))
+        self.assertEqual(len(self.c.call("ListCheckpoints", id=job).checkpoints), 0)
+        # Progress is taken whatever its numbers are: silence would look like a stall.
+        for number, eta, said in ((20, nan, "it runs"), (21, 1e300, "it runs: task, step 1 of 0, about 277777777 h")):
+            wild = J.Progress(phase="task", total_step=1, loss=nan, step_seconds=nan, params_kept=-inf, eta_seconds=eta, time_ms=-2 ** 63)
+            self.assertEqual(self.report(R.Record(number=number, time_ms=-5, progress=wild)).acknowledged, number)
+            self.assertIn(said, self.c.call("Explain", id=job).summary)
+        now = self.d.get(job).progress
+        self.assertEqual((now.total_step, now.step_seconds, now.params_kept), (1, 0, 0))
+        self.assertGreater(now.time_ms, 0)
+
     def test_who_may_report(self):
         job = self.begin()
         hello = R.Record(number=1, hello=R.Hello())

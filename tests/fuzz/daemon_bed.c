@@ -226,6 +226,14 @@ static void pass(void)
     loop_pass(bed.daemon);
 }
 
+/* While calls come, streams send for a moment and rest (service/streams.h): until none has to be asked again. */
+static void settle(void)
+{
+    int rest_ms;
+    for (pass(); (rest_ms = streams_wait_ms(bed.daemon)) >= 0; pass())
+        usleep((unsigned)rest_ms * 1000);
+}
+
 static enum job_state state_of(int64_t id)
 {
     struct job job;
@@ -301,7 +309,7 @@ void bed_end(void)
         if (!c->over && c->ready)
             c->ready(c, c->ready_user);
     }
-    pass();
+    settle();
     for (int i = 0; i < bed.n_calls; i++)
         BED_REQUIRE(bed.call[i].over);
 }
@@ -333,14 +341,14 @@ static void wait_for(struct rpc_call *c)
 {
     struct pollfd inbox = {.fd = inbox_fd(bed.daemon->inbox), .events = POLLIN};
     bool stream = c->entry->kind == RPC_SERVER_STREAM;
-    pass();
+    settle();
     for (int i = 0; i < MESSAGES_MAX && !c->over && (!stream || c->sent); i++) {
         if (!stream)
             BED_REQUIRE(poll(&inbox, 1, 60000) == 1);
         c->sent = false;
         if (c->ready)
             c->ready(c, c->ready_user);
-        pass();
+        settle();
     }
     BED_REQUIRE(c->over || stream);
 }

@@ -1,6 +1,7 @@
 /* fuzz_reports.c - any bytes as what a worker says: a Report with the right token, or the spool file that it left. The
  * first byte says which; in a spool the sums of the frames are made right, so that what is behind them is reached.
- * Holds: see daemon_bed.h; the job can still be read, and its newest progress with it.
+ * Holds: see daemon_bed.h; the job can still be read, and all that was reported with it; no report is a failure of the
+ * store.
  */
 #include "daemon_bed.h"
 
@@ -12,6 +13,7 @@
 #include "rpc/core.h"
 #include "service/access.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,8 +71,31 @@ static void as_spool(struct daemon *d, struct active *a, const uint8_t *data, si
     BED_REQUIRE(file_write_atomic(path, copy, size, 0600, NULL) == ST_OK);
     free(copy);
     if (records_take_spool(d, a, &err) != ST_OK)
-        BED_REQUIRE(err.text[0]);
+        bed_broken(err.text, __FILE__, __LINE__);
     loop_pass(d);
+}
+
+static void watch(int64_t after)
+{
+    Espalier__V1__WatchRequest *q = calloc(1, sizeof *q);
+    espalier__v1__watch_request__init(q);
+    q->id = strdup("1");
+    q->after = (uint64_t)after;
+    bed_call(bed_method("Watch"), ROLE_OPERATOR, &q->base);
+}
+
+/* Everybody who reads what was taken. */
+static void look(const struct daemon *d)
+{
+    static const uint8_t job_one[] = {0x0a, 1, '1'}, dry_run[] = {0x0a, 1, '1', 0x10, 1};
+    static const char *const readers[] = {"Get", "Explain", "GetStructure", "ListStructures",
+                                          "ListCheckpoints"};
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
+        bed_call_bytes(bed_method(readers[i]), ROLE_OPERATOR, job_one, sizeof job_one);
+    bed_call_bytes(bed_method("CollectCheckpoints"), ROLE_OPERATOR, dry_run, sizeof dry_run);
+    bed_call_bytes(bed_method("List"), ROLE_OPERATOR, job_one, 0);
+    const struct active *a = jobs_find(d->jobs, 1);
+    BED_REQUIRE(a && isfinite(a->progress.step_seconds) && isfinite(a->progress.params_kept));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -79,13 +104,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct active *a = jobs_find(d->jobs, 1);
     if (!a || job_state_is_over(a->job.state) || size == 0)
         return 0;
+    int64_t before = store_event_last(d->store, 1);
     a->job.attempt.reported = 0; /* so that every input counts */
     if (data[0] & 1)
         as_spool(d, a, data + 1, size - 1);
     else
         as_report(a, data + 1, size - 1);
-    static const uint8_t job_one[] = {0x0a, 1, '1'};
-    bed_call_bytes(bed_method("Get"), ROLE_OPERATOR, job_one, sizeof job_one);
+    watch(before);
+    look(d);
     bed_end();
     return 0;
 }
