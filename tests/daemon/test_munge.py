@@ -19,6 +19,7 @@ if MISSING:
 ESPALIER = os.environ["ESPALIER"]
 ME = pwd.getpwuid(os.getuid()).pw_name
 NOBODY_HAS_IT = 54321  # a uid
+CROWD = 80
 
 
 class Munged:
@@ -165,6 +166,29 @@ class Users(Munge):
         finally:
             munged.process.send_signal(signal.SIGCONT)
         J.PingReply.FromString(waits.result())
+
+    def test_a_crowd_before_a_munged_that_hangs(self):
+        """As many wait as there is room for, the others are told so; and an end of the daemon answers them all."""
+        munged.process.send_signal(signal.SIGSTOP)
+        try:
+            ping = self.d.bearer().channel.unary_unary("/espalier.v1.JobService/Ping")
+            waits = [ping.future(b"", timeout=DEADLINE, metadata=[("authorization", "MUNGE x")])
+                     for _ in range(CROWD)]
+            until = time.monotonic() + DEADLINE
+            while sum(w.done() for w in waits) < CROWD - 65 and time.monotonic() < until:
+                time.sleep(0.02)
+            told = [w.exception() for w in waits if w.done()]
+            self.d.process.send_signal(signal.SIGTERM)
+        finally:
+            munged.process.send_signal(signal.SIGCONT)
+        self.assertEqual({e.code() for e in told}, {grpc.StatusCode.RESOURCE_EXHAUSTED})
+        self.assertIn("too many MUNGE credentials wait", told[0].details())
+        self.assertEqual(len(told), CROWD - 65)  # 64 wait, one is before munged
+        self.assertEqual(self.d.process.wait(DEADLINE), 0)
+        left = {w.exception().code() for w in waits} - {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        self.assertLessEqual(left, {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED})
+        self.d.log.close()
+        self.d.process.stdout.close()
 
     def test_munged_is_away_from_the_client(self):
         self.cli(8, "jobs", says="munged on this machine makes no credential", ESPALIER_MUNGE_SOCKET="/no/socket")

@@ -6,6 +6,7 @@
 
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,26 +28,41 @@ const char *__lsan_default_suppressions(void)
     return "leak:libcares.so";
 }
 
+/* What the guard was told last. */
+struct arrival {
+    char method[64], peer[64], bearer[RPC_NAME_MAX];
+    bool local, had_bearer;
+};
+
 struct fixture {
     struct service service;
     char dir[64], cert[PATHS], key[PATHS], ca[PATHS];
     char target[64];
     struct rpc_tls files;
     int port;
-    /* what the guard was told last */
-    char method[64], peer[64], bearer[RPC_NAME_MAX];
-    bool local, had_bearer;
+    pthread_mutex_t lock;
+    struct arrival last; /* behind lock: the guard is asked on a thread of the server's */
 };
+
+static struct arrival told(struct fixture *f)
+{
+    pthread_mutex_lock(&f->lock);
+    struct arrival last = f->last;
+    pthread_mutex_unlock(&f->lock);
+    return last;
+}
 
 static enum status guard(const struct rpc_arrival *a, struct rpc_identity *ret_identity, void *user,
                          struct err *err)
 {
     struct fixture *f = user;
-    snprintf(f->method, sizeof f->method, "%s", a->method);
-    snprintf(f->peer, sizeof f->peer, "%s", a->peer);
-    snprintf(f->bearer, sizeof f->bearer, "%s", a->bearer ? a->bearer : "");
-    f->local = a->local;
-    f->had_bearer = a->bearer != NULL;
+    struct arrival now = {.local = a->local, .had_bearer = a->bearer != NULL};
+    snprintf(now.method, sizeof now.method, "%s", a->method);
+    snprintf(now.peer, sizeof now.peer, "%s", a->peer);
+    snprintf(now.bearer, sizeof now.bearer, "%s", a->bearer ? a->bearer : "");
+    pthread_mutex_lock(&f->lock);
+    f->last = now;
+    pthread_mutex_unlock(&f->lock);
     if (!a->local && (!a->bearer || strcmp(a->bearer, "good") != 0))
         return err_set(err, ST_DENIED, "a token is needed");
     snprintf(ret_identity->name, sizeof ret_identity->name, "anna");
@@ -92,6 +108,7 @@ static int setup(void **state)
     path_of(f, "server.pem", f->cert);
     path_of(f, "server.key", f->key);
     f->files = (struct rpc_tls){f->cert, f->key, NULL};
+    pthread_mutex_init(&f->lock, NULL);
     *state = f;
     return 0;
 }
@@ -104,6 +121,7 @@ static int teardown(void **state)
     char command[128];
     snprintf(command, sizeof command, "rm -r %s", f->dir);
     assert_int_equal(system(command), 0);
+    pthread_mutex_destroy(&f->lock);
     free(f);
     return 0;
 }
@@ -135,17 +153,18 @@ static void a_token_and_the_right_ca_let_in(void **state)
     serve(f, "tls:127.0.0.1:0");
     struct rpc_access a = {.target = f->target, .tls.ca_file = f->cert, .token = "good"};
     assert_int_equal(get_as(&a, &err), ST_OK);
-    assert_string_equal(f->method, "/espalier.v1.JobService/Get");
-    assert_string_equal(f->peer, "ipv4:127.0.0.1");
-    assert_string_equal(f->bearer, "good");
-    assert_false(f->local);
+    struct arrival last = told(f);
+    assert_string_equal(last.method, "/espalier.v1.JobService/Get");
+    assert_string_equal(last.peer, "ipv4:127.0.0.1");
+    assert_string_equal(last.bearer, "good");
+    assert_false(last.local);
 
     a.token = "bad";
     assert_int_equal(get_as(&a, &err), ST_DENIED);
     assert_string_equal(err.text, "a token is needed");
     a.token = NULL;
     assert_int_equal(get_as(&a, &err), ST_DENIED);
-    assert_false(f->had_bearer);
+    assert_false(told(f).had_bearer);
     a.token = "good";
     assert_int_equal(call_as(&a, "/espalier.v1.JobService/Cancel", &err), ST_DENIED);
     assert_string_equal(err.text, "anna may not cancel");
@@ -166,7 +185,7 @@ static void an_unknown_certificate_is_not_talked_to(void **state)
     struct rpc_access a = {.target = f->target, .tls.ca_file = other, .token = "good"};
     assert_int_equal(get_as(&a, &err), ST_UNAVAILABLE);
     assert_non_null(strstr(err.text, "certificate"));
-    assert_false(f->had_bearer);
+    assert_false(told(f).had_bearer);
     a.tls.ca_file = NULL; /* the system's do not know it either */
     assert_int_equal(get_as(&a, &err), ST_UNAVAILABLE);
     a.tls.ca_file = f->cert; /* its certificate names the address, not this name */
@@ -205,8 +224,8 @@ static void a_socket_is_local_and_gets_no_token(void **state)
     serve(f, address);
     struct rpc_access a = {.target = address, .token = "good"};
     assert_int_equal(get_as(&a, &err), ST_OK);
-    assert_true(f->local);
-    assert_false(f->had_bearer);
+    assert_true(told(f).local);
+    assert_false(told(f).had_bearer);
 }
 
 static void plain_tcp_is_not_local(void **state)
@@ -218,8 +237,8 @@ static void plain_tcp_is_not_local(void **state)
     snprintf(target, sizeof target, "127.0.0.1:%d", f->port);
     struct rpc_access a = {.target = target, .token = "good"};
     assert_int_equal(get_as(&a, &err), ST_DENIED);
-    assert_false(f->local);
-    assert_false(f->had_bearer); /* nor does the token travel in the clear */
+    assert_false(told(f).local);
+    assert_false(told(f).had_bearer); /* nor does the token travel in the clear */
 }
 
 static void refuses(struct rpc_tls files, enum status st, const char *part)
