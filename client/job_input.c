@@ -72,8 +72,13 @@ enum status job_input_load(struct job_input *in, const struct args *args, bool c
     buf_init(&in->text, READ_MAX);
     TRY(read_file(in, args->positional[0], err));
     TRY(read_overrides(in, args, err));
-    return jobfile_parse(&in->job, buf_str(&in->text), in->text.len, in->folder, in->over,
-                         in->n_over, check_paths, &in->findings, err);
+    const struct jobfile_source source = {.text = buf_str(&in->text),
+                                          .len = in->text.len,
+                                          .folder = in->folder,
+                                          .over = in->over,
+                                          .n_over = in->n_over,
+                                          .check_paths = check_paths};
+    return jobfile_parse(&in->job, &source, &in->findings, err);
 }
 
 void job_input_fini(struct job_input *in)

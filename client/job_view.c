@@ -44,8 +44,12 @@ static void plan_phases(struct job_view *v, const Espalier__V1__Job *job)
     int n = 0;
     for (size_t i = 0; i < job->n_overrides && n < 64; i++)
         over[n++] = (struct jobfile_override){job->overrides[i]->key, job->overrides[i]->value};
-    enum status st = jobfile_parse(&j, (const char *)job->job_file.data, job->job_file.len, "/",
-                                   over, n, false, &findings, NULL);
+    const struct jobfile_source source = {.text = (const char *)job->job_file.data,
+                                          .len = job->job_file.len,
+                                          .folder = "/",
+                                          .over = over,
+                                          .n_over = n};
+    enum status st = jobfile_parse(&j, &source, &findings, NULL);
     findings_fini(&findings);
     if (st != ST_OK)
         return;

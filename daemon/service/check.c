@@ -91,7 +91,6 @@ static enum status check_limits(const struct check *c, struct err *err)
 static void check_one(const struct daemon *d, struct check *c)
 {
     const struct config *config = &d->options.config;
-    const struct jobfile_roots roots = {(const char *const *)config->roots, config->n_roots};
     struct jobfile_override over[CHECK_OVERRIDES_MAX];
     c->st = check_limits(c, &c->err);
     if (c->st != ST_OK)
@@ -100,11 +99,18 @@ static void check_one(const struct daemon *d, struct check *c)
         over[i] = (struct jobfile_override){c->overrides[i]->key, c->overrides[i]->value};
     /* An empty field has no bytes to point at. */
     const char *text = c->job_file.len ? (const char *)c->job_file.data : "";
-    c->st = jobfile_parse_in(&c->job, text, c->job_file.len, c->folder, over, (int)c->n_overrides,
-                             &roots, &c->findings, &c->err);
-    if (c->st == ST_OK && c->submit && c->submit->structure_json.len)
-        c->st = jobfile_match_structure(c->job, (const char *)c->submit->structure_json.data,
-                                        c->submit->structure_json.len, &c->err);
+    struct jobfile_source source = {.text = text,
+                                    .len = c->job_file.len,
+                                    .folder = c->folder,
+                                    .over = over,
+                                    .n_over = (int)c->n_overrides,
+                                    .check_paths = true,
+                                    .roots = {(const char *const *)config->roots, config->n_roots}};
+    if (c->submit && c->submit->structure_json.len) {
+        source.structure = (const char *)c->submit->structure_json.data;
+        source.structure_len = c->submit->structure_json.len;
+    }
+    c->st = jobfile_parse(&c->job, &source, &c->findings, &c->err);
     if (c->st == ST_OK)
         c->st = jobfile_plan(c->job, &c->plan, &c->err);
     if (c->st != ST_OK)

@@ -107,7 +107,7 @@ static void check_path(struct parse *p, int key)
 
 static void check_paths(struct parse *p)
 {
-    for (int i = 0; p->check_paths && i < KEY_COUNT; i++)
+    for (int i = 0; p->source->check_paths && i < KEY_COUNT; i++)
         check_path(p, i);
 }
 
@@ -347,7 +347,7 @@ static void check_schedule(struct parse *p)
         return;
     bool ordered = below(p, KEY_method_warm, KEY_method_freeze_at, false);
     below(p, KEY_method_freeze_at, KEY_method_freeze_latest, true);
-    if (!ordered || !good(p, KEY_method_every) || p->job->method_structure[0])
+    if (!ordered || !good(p, KEY_method_every) || p->job->starts_frozen)
         return;
     double part = p->job->method_freeze_at - p->job->method_warm;
     int64_t hyper = (int64_t)(part * (double)steps) / p->job->method_every;

@@ -4,8 +4,7 @@
 
 #define STRUCTURE_MAX (64u << 20)
 
-enum status jobfile_match_structure(const struct jobfile *job, const char *json, size_t len,
-                                    struct err *err)
+enum status start_frozen(struct jobfile *job, const char *json, size_t len, struct err *err)
 {
     struct model_shape shape;
     struct frame *own = NULL, *frame = NULL;
@@ -21,6 +20,11 @@ enum status jobfile_match_structure(const struct jobfile *job, const char *json,
         if (rc != ST_OK)
             err_prefix(err, "the structure is of another model than the job file's");
     }
+    if (rc == ST_OK) {
+        struct structure_count count;
+        structure_count(st, &count);
+        job->frozen_params = count.whole;
+    }
     structure_destroy(st);
     frame_destroy(frame);
     frame_destroy(own);
@@ -32,12 +36,13 @@ void check_structure(struct parse *p)
     struct buf text;
     struct err err;
     const char *path = p->job->method_structure;
-    if (!path || !path[0] || !p->check_paths || p->place[KEY_method_structure].bad)
+    p->job->starts_frozen = path[0] || p->source->structure;
+    if (!path[0] || !p->source->check_paths || p->place[KEY_method_structure].bad)
         return;
     buf_init(&text, STRUCTURE_MAX);
     enum status st = file_read(&text, path, &err);
     if (st == ST_OK)
-        st = jobfile_match_structure(p->job, buf_str(&text), text.len, &err);
+        st = start_frozen(p->job, buf_str(&text), text.len, &err);
     if (st != ST_OK)
         complain(p, KEY_method_structure, false, "%s", err.text);
     buf_fini(&text);

@@ -27,8 +27,10 @@ struct jobfile {
 #define PATH(member, key, def, help) char *member; /* absolute once checked; "" = not set */
 #define ENUM(member, key, def, list, help) int member;
 #include "jobfile/schema.def"
-    int64_t
-        vocabulary_words; /* no key: counted in data.vocabulary by the parse; 0 = it could not be read */
+    /* No keys: what the parse finds out. */
+    int64_t vocabulary_words; /* counted in data.vocabulary; 0 = it could not be read */
+    bool starts_frozen;       /* the search has its structure from the start: nothing is searched */
+    int64_t frozen_params;    /* parameters that structure keeps; 0 = it could not be read here */
 };
 
 /* Order of the lists in schema.def; a static test compares them. */
@@ -52,24 +54,33 @@ struct jobfile_override {
     const char *key, *value;
 };
 
-/* Parses and checks everything that can be told from the text: syntax, unknown keys, types, ranges,
- * combinations (including the reachable target). `folder` resolves relative paths; check_paths: set
- * PATHs must exist and be readable (the daemon's check; a client on another host passes false).
- * *ret_job is set (the caller destroys it) only when there is no error. Returns ST_OK or ST_INVALID
- * (see findings) or ST_NOMEM.        */
-enum status jobfile_parse(struct jobfile **ret_job, const char *text, size_t len,
-                          const char *folder, const struct jobfile_override *over, int n_over,
-                          bool check_paths, struct findings *ret_findings, struct err *err);
-/* The same with check_paths, and every PATH must lie in one of the folders, its symbolic links followed. Nothing is
- * told about files outside, not even whether they are there. n_roots 0: anywhere. */
+/* Where every PATH must lie, symbolic links followed. Nothing is told about files outside, not even whether they are
+ * there. n 0: anywhere. */
 struct jobfile_roots {
     const char *const *dir; /* absolute */
     int n;
 };
-enum status jobfile_parse_in(struct jobfile **ret_job, const char *text, size_t len,
-                             const char *folder, const struct jobfile_override *over, int n_over,
-                             const struct jobfile_roots *roots, struct findings *ret_findings,
-                             struct err *err);
+
+/* What a submission is made of; borrowed. */
+struct jobfile_source {
+    const char *text;
+    size_t len;
+    const char *folder; /* resolves relative paths */
+    const struct jobfile_override *over;
+    int n_over;
+    bool check_paths; /* set PATHs must exist and be readable: not for a client on another host */
+    struct jobfile_roots roots; /* looked at with check_paths */
+    const char *structure; /* JSON beside the file, in the place of method.structure; NULL = none */
+    size_t structure_len;
+};
+
+/* Parses and checks everything that can be told from the text: syntax, unknown keys, types, ranges,
+ * combinations (including the reachable target).
+ * *ret_job is set (the caller destroys it) only when there is no error. Returns ST_OK or ST_INVALID
+ * (see findings) or ST_NOMEM; of a file without errors, what is wrong with source->structure, which has no finding:
+ * ST_INVALID, ST_CORRUPT or ST_LIMIT. */
+enum status jobfile_parse(struct jobfile **ret_job, const struct jobfile_source *source,
+                          struct findings *ret_findings, struct err *err);
 void jobfile_destroy(struct jobfile *job);
 
 /* The effective job file with every value, as YAML (recorded with each job). */
@@ -80,11 +91,6 @@ void jobfile_help(struct buf *out, bool markdown);
 void jobfile_manual(struct buf *out, const char *version);
 /* Key number i, dotted, in the order of the help; NULL behind the last. */
 const char *jobfile_key_at(int i);
-
-/* Whether the job's search can start frozen on this structure (docs/spec/structure.md); ST_INVALID and the like say in
- * one sentence why not. */
-enum status jobfile_match_structure(const struct jobfile *job, const char *json, size_t len,
-                                    struct err *err);
 
 /* ---- what a job will do, from the file alone (jobfile/plan.c) -------------------------------- */
 

@@ -150,46 +150,28 @@ static enum status verdict(const struct findings *f, struct err *err)
                    first->key[0] ? ": " : "", first->text, count);
 }
 
-/* p: what the caller asked for. */
-static enum status parse_all(struct parse p, struct jobfile **ret_job, const char *text, size_t len,
-                             const struct jobfile_override *over, int n_over, struct err *err)
+enum status jobfile_parse(struct jobfile **ret_job, const struct jobfile_source *source,
+                          struct findings *ret_findings, struct err *err)
 {
-    struct findings *found = p.findings;
-    *found = (struct findings){0};
-    p.job = job_with_defaults();
+    struct parse p = {.job = job_with_defaults(), .findings = ret_findings, .source = source};
+    *ret_findings = (struct findings){0};
     if (!p.job)
         return err_set(err, ST_NOMEM, "out of memory for a job file");
-    if (bytes_check(found, text, len)) {
-        read_yaml(&p, text, len);
-        for (int i = 0; i < n_over; i++)
-            read_override(&p, &over[i]);
+    if (bytes_check(ret_findings, source->text, source->len)) {
+        read_yaml(&p, source->text, source->len);
+        for (int i = 0; i < source->n_over; i++)
+            read_override(&p, &source->over[i]);
         if (!p.broken)
             check_all(&p);
     }
-    sort_findings(found);
-    enum status st =
-        p.nomem ? err_set(err, ST_NOMEM, "out of memory for a job file") : verdict(found, err);
+    sort_findings(ret_findings);
+    enum status st = p.nomem ? err_set(err, ST_NOMEM, "out of memory for a job file")
+                             : verdict(ret_findings, err);
+    if (st == ST_OK && source->structure)
+        st = start_frozen(p.job, source->structure, source->structure_len, err);
     if (st == ST_OK)
         *ret_job = p.job;
     else
         jobfile_destroy(p.job);
     return st;
-}
-
-enum status jobfile_parse(struct jobfile **ret_job, const char *text, size_t len,
-                          const char *folder, const struct jobfile_override *over, int n_over,
-                          bool check_paths, struct findings *ret_findings, struct err *err)
-{
-    struct parse p = {.findings = ret_findings, .folder = folder, .check_paths = check_paths};
-    return parse_all(p, ret_job, text, len, over, n_over, err);
-}
-
-enum status jobfile_parse_in(struct jobfile **ret_job, const char *text, size_t len,
-                             const char *folder, const struct jobfile_override *over, int n_over,
-                             const struct jobfile_roots *roots, struct findings *ret_findings,
-                             struct err *err)
-{
-    struct parse p = {
-        .findings = ret_findings, .folder = folder, .check_paths = true, .roots = roots};
-    return parse_all(p, ret_job, text, len, over, n_over, err);
 }

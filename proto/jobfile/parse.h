@@ -17,10 +17,8 @@ struct place {
 struct parse {
     struct jobfile *job;
     struct findings *findings; /* the caller's */
-    const char *folder;        /* borrowed; NULL = paths stay as they are */
-    bool check_paths;
-    const struct jobfile_roots *roots; /* NULL or n = 0: anywhere */
-    bool broken;                       /* syntax error: what was read is not all there is */
+    const struct jobfile_source *source;
+    bool broken; /* syntax error: what was read is not all there is */
     bool nomem;
     struct place place[KEY_COUNT];
 };
@@ -42,6 +40,8 @@ void read_override(struct parse *p, const struct jobfile_override *over);
 void check_all(struct parse *p);
 void check_slurm(struct parse *p);     /* its part of it; check_slurm.c */
 void check_structure(struct parse *p); /* the same; check_structure.c */
+/* The search of the job starts on this one; fails where it is of another model. check_structure.c */
+enum status start_frozen(struct jobfile *job, const char *json, size_t len, struct err *err);
 /* Whether the path lies in one of p->roots; else a finding. roots.c */
 bool check_root(struct parse *p, int key, const char *path);
 

@@ -194,9 +194,14 @@ static void note_sites(struct job_plan *plan, const struct frame *f)
 static void note_search(struct job_plan *plan, const struct jobfile *job, const struct frame *f)
 {
     double part = job->method_freeze_at - job->method_warm;
-    note(plan, "the search takes %lld hypernetwork steps and freezes the structure at step %lld",
-         (long long)(part * (double)job->search_steps) / (long long)job->method_every,
-         (long long)(job->method_freeze_at * (double)job->search_steps));
+    if (job->starts_frozen)
+        note(plan, "the search starts frozen on the structure that is given: method.target and the "
+                   "hypernetwork play no part");
+    else
+        note(plan,
+             "the search takes %lld hypernetwork steps and freezes the structure at step %lld",
+             (long long)(part * (double)job->search_steps) / (long long)job->method_every,
+             (long long)(job->method_freeze_at * (double)job->search_steps));
     note_sites(plan, f);
     if (job->method_share)
         note(plan, "sharing saves parameters and file size, not multiply-accumulates");
@@ -211,8 +216,10 @@ enum status jobfile_plan(const struct jobfile *job, struct job_plan *ret_plan, s
     bool search = job->search_steps > 0;
     model_shape_count(&shape, &plan.dense);
     plan.params_smallest = search ? frame_smallest(frame) : plan.dense.whole;
-    plan.params_target =
-        search ? (int64_t)(job->method_target * (double)plan.dense.whole) : plan.dense.whole;
+    plan.params_target = !search ? plan.dense.whole
+                         : job->frozen_params
+                             ? job->frozen_params
+                             : (int64_t)(job->method_target * (double)plan.dense.whole);
     plan.steps = job->warmup_steps + job->pretrain_steps + job->task_steps + job->control_steps +
                  job->search_steps + job->finetune_steps;
     plan.step_bytes = step_estimate(job, &shape);

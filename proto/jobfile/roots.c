@@ -55,8 +55,8 @@ static void refuse(struct parse *p, int key, const char *path, const char *how)
 {
     struct buf list;
     buf_init(&list, 4096);
-    for (int i = 0; i < p->roots->n; i++)
-        buf_printf(&list, "%s%s", i ? ", " : "", p->roots->dir[i]);
+    for (int i = 0; i < p->source->roots.n; i++)
+        buf_printf(&list, "%s%s", i ? ", " : "", p->source->roots.dir[i]);
     complain(p, key, false, "%.160s %s the folders that this daemon reads from: %.120s", path, how,
              buf_str(&list));
     buf_fini(&list);
@@ -65,14 +65,14 @@ static void refuse(struct parse *p, int key, const char *path, const char *how)
 bool check_root(struct parse *p, int key, const char *path)
 {
     char plain[PATH_MAX], resolved[PATH_MAX];
-    if (!p->roots || p->roots->n == 0)
+    if (p->source->roots.n == 0)
         return true;
-    if (!normalize(path, plain) || !in_roots(p->roots, plain, false)) {
+    if (!normalize(path, plain) || !in_roots(&p->source->roots, plain, false)) {
         refuse(p, key, path, "lies outside");
         return false;
     }
     /* What is not there is said by who looks for the file. */
-    if (realpath(path, resolved) && !in_roots(p->roots, resolved, true)) {
+    if (realpath(path, resolved) && !in_roots(&p->source->roots, resolved, true)) {
         refuse(p, key, path, "is a link that leads out of");
         return false;
     }

@@ -158,7 +158,8 @@ static bool assign_path(struct parse *p, int key, const struct scalar *v)
     if (!assign_text(p, key, v))
         return false;
     const char *given = *key_text(p->job, key);
-    return !given[0] || !p->folder || text_store(p, key, path_join(p->folder, given));
+    return !given[0] || !p->source->folder ||
+           text_store(p, key, path_join(p->source->folder, given));
 }
 
 void scalar_assign(struct parse *p, int key, const struct scalar *value)

@@ -370,7 +370,12 @@ class Objects(Case):
         self.cli(2, "structure", "show", job + ":x")
         # A job that starts on it.
         path = os.path.join(self.d.dir, "job.yaml")
-        other = self.cli(0, "structure", "apply", job + ":2", path).strip()
+        self.cli(0, "plan", path)
+        self.assertIn("hypernetwork steps before the freeze", self.said)
+        applied = json.loads(self.cli(0, "structure", "apply", job + ":2", path, "--json"))
+        self.assertNotIn("hypernetwork", self.said + str(applied["findings"]))
+        self.assertEqual(applied["plan"]["params_target"], json.loads(second)["parameters"]["whole"])
+        other = applied["id"]
         self.d.wait(other, "STARTING")
         with open(os.path.join(self.d.folder(other), "start-structure.json")) as f:
             self.assertEqual(f.read(), second)
@@ -379,6 +384,7 @@ class Objects(Case):
         third = self.cli(0, "structure", "apply", "second.json", path, "--hold").strip()
         self.assertEqual(self.d.state(third), "HELD")
         self.cli(0, "submit", path, "--set", "method.structure=second.json")
+        self.assertNotIn("hypernetwork", self.said)
         self.cli(2, "structure", "apply", job + ":2", path, "--set", "model.text_layers=2")
         self.assertIn("the structure is of another model than the job file's: the text backbone has", self.said)
         self.cli(2, "structure", "apply", job + ":2", path, "--set", "phases.search.steps=0")

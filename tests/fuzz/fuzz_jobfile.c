@@ -14,7 +14,8 @@ static struct jobfile *parse(const char *text, size_t len)
     struct jobfile *job = NULL;
     struct findings findings;
     struct err err;
-    enum status st = jobfile_parse(&job, text, len, "/", NULL, 0, false, &findings, &err);
+    const struct jobfile_source source = {.text = text, .len = len, .folder = "/"};
+    enum status st = jobfile_parse(&job, &source, &findings, &err);
     if ((st == ST_OK) != (findings.errors == 0))
         abort();
     findings_fini(&findings);

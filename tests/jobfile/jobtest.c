@@ -74,8 +74,13 @@ enum status jobtest_parse(struct jobfile **ret_job, const char *text,
                           const struct jobfile_override *over, int n_over,
                           struct findings *ret_findings, struct err *err)
 {
-    return jobfile_parse(ret_job, text, strlen(text), folder, over, n_over, true, ret_findings,
-                         err);
+    const struct jobfile_source source = {.text = text,
+                                          .len = strlen(text),
+                                          .folder = folder,
+                                          .over = over,
+                                          .n_over = n_over,
+                                          .check_paths = true};
+    return jobfile_parse(ret_job, &source, ret_findings, err);
 }
 
 static void print_findings(const struct findings *f)

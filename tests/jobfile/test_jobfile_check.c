@@ -43,8 +43,8 @@ static void files_are_not_looked_for_from_afar(void **state)
         "data: {pretrain: a, vocabulary: b, eval: c}\nphases.pretrain.steps: 500\n";
     struct jobfile *job = NULL;
     struct findings f;
-    assert_int_equal(jobfile_parse(&job, text, strlen(text), "/no/where", NULL, 0, false, &f, NULL),
-                     ST_OK);
+    const struct jobfile_source source = {.text = text, .len = strlen(text), .folder = "/no/where"};
+    assert_int_equal(jobfile_parse(&job, &source, &f, NULL), ST_OK);
     assert_string_equal(job->data_pretrain, "/no/where/a");
     assert_int_equal(f.n, 0);
     jobfile_destroy(job);

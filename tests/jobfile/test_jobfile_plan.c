@@ -3,6 +3,7 @@
 #include "jobtest.h"
 
 #include "base/file.h"
+#include "jobfile/parse.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -154,6 +155,62 @@ static void plans_add_up(void **state)
 
 /* A job file that does not set a key sets its default: help, document and parser agree by the one
  * table. */
+/* The full structure of the model of this file, as JSON. */
+static void full_structure(const char *text, struct buf *out)
+{
+    struct jobfile *job = jobtest_job(text);
+    struct model_shape shape;
+    struct frame *frame;
+    struct structure *full;
+    assert_int_equal(plan_frame(job, &shape, &frame, NULL), ST_OK);
+    assert_int_equal(structure_create(&full, frame, NULL), ST_OK);
+    structure_write_json(full, out);
+    structure_destroy(full);
+    frame_destroy(frame);
+    jobfile_destroy(job);
+}
+
+/* Fifty steps would be too few to search; what is given needs no search. */
+static void a_structure_that_is_given_is_not_searched_for(void **state)
+{
+    (void)state;
+    struct jobfile *job = NULL;
+    struct findings f;
+    struct job_plan plan;
+    struct err err;
+    struct buf json, text;
+    buf_init(&json, 1 << 20);
+    buf_init(&text, 4096);
+    full_structure(SEARCH, &json);
+    buf_printf(&text, "%sphases.search.steps: 50\n", jobtest_good);
+    struct jobfile_source source = {.text = buf_str(&text),
+                                    .len = text.len,
+                                    .folder = jobtest_folder(),
+                                    .check_paths = true,
+                                    .structure = buf_str(&json),
+                                    .structure_len = json.len};
+    assert_int_equal(jobfile_parse(&job, &source, &f, &err), ST_OK);
+    assert_null(jobtest_find(&f, "phases.search.steps", "hypernetwork"));
+    assert_int_equal(jobfile_plan(job, &plan, NULL), ST_OK);
+    assert_int_equal(plan.params_target, plan.dense.whole);
+    assert_true(has_note(&plan, "starts frozen on the structure"));
+    assert_false(has_note(&plan, "hypernetwork steps"));
+    jobfile_destroy(job);
+    findings_fini(&f);
+    source.structure_len = 10;
+    assert_int_equal(jobfile_parse(&job, &source, &f, &err), ST_CORRUPT);
+    assert_int_equal(f.errors, 0);
+    assert_true(strlen(err.text) > 0);
+    findings_fini(&f);
+    source.structure = NULL;
+    assert_int_equal(jobfile_parse(&job, &source, &f, &err), ST_OK);
+    assert_non_null(jobtest_find(&f, "phases.search.steps", "hypernetwork"));
+    jobfile_destroy(job);
+    findings_fini(&f);
+    buf_fini(&json);
+    buf_fini(&text);
+}
+
 static void help_names_every_key(void **state)
 {
     (void)state;
@@ -198,6 +255,7 @@ int main(void)
         cmocka_unit_test(sizes_fill_the_model_in),
         cmocka_unit_test(vocabularies_are_counted),
         cmocka_unit_test(plans_add_up),
+        cmocka_unit_test(a_structure_that_is_given_is_not_searched_for),
         cmocka_unit_test(help_names_every_key),
         cmocka_unit_test(the_document_is_current),
     };

@@ -86,13 +86,14 @@ static void large_and_binary_files_are_refused(void **state)
     struct findings f;
     struct err err;
     memset(big, '#', sizeof big);
-    assert_int_equal(jobfile_parse(&job, big, sizeof big, "/", NULL, 0, true, &f, &err),
-                     ST_INVALID);
+    struct jobfile_source source = {.text = big, .len = sizeof big, .folder = "/"};
+    assert_int_equal(jobfile_parse(&job, &source, &f, &err), ST_INVALID);
     assert_non_null(jobtest_find(&f, "", "10485760 bytes"));
     assert_int_equal(f.n, 1);
     findings_fini(&f);
     big[100] = '\0';
-    assert_int_equal(jobfile_parse(&job, big, 4096, "/", NULL, 0, true, &f, &err), ST_INVALID);
+    source.len = 4096;
+    assert_int_equal(jobfile_parse(&job, &source, &f, &err), ST_INVALID);
     assert_non_null(jobtest_find(&f, "", "byte 0x00"));
     assert_int_equal(f.list[0].column, 101);
     findings_fini(&f);

@@ -19,10 +19,15 @@ static const struct finding *parse_under(const char *root, const char *more,
 {
     char text[4096];
     struct jobfile *job = NULL;
-    struct jobfile_roots roots = {&root, root ? 1 : 0};
     snprintf(text, sizeof text, "%s%s", jobtest_good, more);
-    enum status st = jobfile_parse_in(&job, text, strlen(text), jobtest_folder(), over,
-                                      over != NULL, &roots, ret_findings, NULL);
+    const struct jobfile_source source = {.text = text,
+                                          .len = strlen(text),
+                                          .folder = jobtest_folder(),
+                                          .over = over,
+                                          .n_over = over != NULL,
+                                          .check_paths = true,
+                                          .roots = {&root, root ? 1 : 0}};
+    enum status st = jobfile_parse(&job, &source, ret_findings, NULL);
     if (st == ST_OK)
         jobfile_destroy(job);
     const struct finding *found = jobtest_find(ret_findings, key, "");

@@ -67,8 +67,13 @@ static enum status parse_job(struct job_folder *f, const char *base, struct json
 {
     struct jobfile_override over[OVERRIDES_MAX];
     struct findings found = {0};
-    int n = collect_overrides(overrides, over);
-    enum status st = jobfile_parse(&f->job, f->yaml, f->yaml_len, base, over, n, true, &found, err);
+    const struct jobfile_source source = {.text = f->yaml,
+                                          .len = f->yaml_len,
+                                          .folder = base,
+                                          .over = over,
+                                          .n_over = collect_overrides(overrides, over),
+                                          .check_paths = true};
+    enum status st = jobfile_parse(&f->job, &source, &found, err);
     for (int i = 0; st == ST_INVALID && i < found.n; i++)
         if (!found.list[i].warning) {
             err_set(err, ST_INVALID, "job.yaml:%d: %s: %s", found.list[i].line, found.list[i].key,
