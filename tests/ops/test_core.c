@@ -277,7 +277,8 @@ static struct tensor *deep(struct ctx *cx, const void *arg)
 }
 
 /* The gradient of w, 64 x 64, and the most memory, with the column of calls in a block or not. */
-static size_t deep_gradient(real *dw, bool block, bool recompute, bool record)
+static size_t deep_gradient(real *dw, struct tensor *(*run)(struct ctx *, const void *), bool block,
+                            bool recompute, bool record)
 {
     struct ctx *cx;
     assert_int_equal(ctx_create(&cx, backend_find("cpu"), (size_t)64 << 20, NULL), ST_OK);
@@ -290,7 +291,7 @@ static size_t deep_gradient(real *dw, bool block, bool recompute, bool record)
         w.data[i] *= (real)0.05;
     struct deep d = {.x = &x, .w = &w};
     struct tensor *y =
-        block ? ctx_block(cx, deep, &d, sizeof d, 1, (struct tensor *[]){&x}) : deep(cx, &d);
+        block ? ctx_block(cx, run, &d, sizeof d, 1, (struct tensor *[]){&x}) : run(cx, &d);
     if (record)
         ctx_backward(cx, op_sum(cx, y));
     assert_int_equal(ctx_finish(cx, NULL), ST_OK);
@@ -303,17 +304,48 @@ static void blocks_change_memory_alone(void **state)
 {
     (void)state;
     static real plain[64 * 64], kept[64 * 64], again[64 * 64];
-    size_t whole = deep_gradient(plain, false, false, true);
-    size_t block = deep_gradient(kept, true, false, true);
-    size_t twice = deep_gradient(again, true, true, true);
+    size_t whole = deep_gradient(plain, deep, false, false, true);
+    size_t block = deep_gradient(kept, deep, true, false, true);
+    size_t twice = deep_gradient(again, deep, true, true, true);
     assert_true(plain[5] != 0);
     assert_memory_equal(plain, kept, sizeof plain);
     assert_memory_equal(plain, again, sizeof plain);
     assert_true(block < whole);
     /* A single block is there in full in backward, and beside it what hidden and second run both have: output and gradient. */
     assert_true(twice < block + 3 * 400 * 64 * sizeof(real));
-    assert_true(2 * deep_gradient(again, true, false, false) <
-                3 * deep_gradient(again, false, false, false)); /* without a tape */
+    assert_true(2 * deep_gradient(again, deep, true, false, false) <
+                3 * deep_gradient(again, deep, false, false, false)); /* without a tape */
+}
+
+/* Three columns of calls, the middle one a block of its own or not. */
+static struct tensor *thrice(struct ctx *cx, struct deep d, bool block)
+{
+    d.x = deep(cx, &d);
+    d.x = block ? ctx_block(cx, deep, &d, sizeof d, 1, &d.x) : deep(cx, &d);
+    return deep(cx, &d);
+}
+
+static struct tensor *flat(struct ctx *cx, const void *arg)
+{
+    return thrice(cx, *(const struct deep *)arg, false);
+}
+
+static struct tensor *nested(struct ctx *cx, const void *arg)
+{
+    return thrice(cx, *(const struct deep *)arg, true);
+}
+
+static void blocks_may_stand_in_blocks(void **state)
+{
+    (void)state;
+    static real plain[64 * 64], kept[64 * 64], again[64 * 64];
+    size_t whole = deep_gradient(plain, flat, false, false, true);
+    size_t block = deep_gradient(kept, nested, true, false, true);
+    deep_gradient(again, nested, true, true, true);
+    assert_true(plain[5] != 0);
+    assert_memory_equal(plain, kept, sizeof plain);
+    assert_memory_equal(plain, again, sizeof plain);
+    assert_true(block < whole);
 }
 
 static void tensors_of_a_block_do_not_leave_it(void **state)
@@ -615,6 +647,7 @@ int main(void)
         cmocka_unit_test(constants_are_not_differentiated),
         cmocka_unit_test(bad_loss_is_refused),
         cmocka_unit_test(blocks_change_memory_alone),
+        cmocka_unit_test(blocks_may_stand_in_blocks),
         cmocka_unit_test(tensors_of_a_block_do_not_leave_it),
         cmocka_unit_test(dropout_does_not_know_ranks),
         cmocka_unit_test(evaluation_drops_nothing),

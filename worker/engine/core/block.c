@@ -54,9 +54,9 @@ static bool leave(struct ctx *cx, struct outside o, struct tensor *y)
 {
     struct tensor *out = y ? tensor_root(y) : NULL;
     bool found = false;
-    for (struct node *node = cx->last; node && node != o.last && !node->counted;
-         node = node->before)
-        count_reads(node);
+    for (struct node *node = cx->last; node && node != o.last; node = node->before)
+        if (!node->counted) /* by a block within this one */
+            count_reads(node);
     for (struct tensor *t = cx->made, *next; t; t = next) {
         next = t->made_before;
         if (t != out)
