@@ -55,8 +55,6 @@ struct rpc_field {
     size_t len;
 };
 bool rpc_walk_next(struct rpc_walk *w, struct rpc_field *ret_field);
-/* Copies text, with what is not UTF-8 replaced by '?' and cut at a character's border. */
-void rpc_clean_text(char *out, size_t size, const char *text);
 
 /* ---- server ------------------------------------------------------------------------------- */
 

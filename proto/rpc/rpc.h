@@ -157,5 +157,7 @@ enum status rpc_status_of(int wire_code); /* the way back */
 /* True if every `string` field of the message, at any depth, is valid UTF-8 (protobuf-c does not
  * check). */
 bool rpc_message_valid_utf8(const ProtobufCMessage *message);
+/* Copies text, with what is not UTF-8 replaced by '?' and cut at a character's border. */
+void rpc_clean_text(char *out, size_t size, const char *text);
 
 #endif

@@ -14,6 +14,10 @@
      << 20) /* bytes of delivered records that a spool file may hold                     \
                        */
 
+/* A sentence may quote a file's name, which may be any bytes, and may end in the middle of a character: neither is a reason to lose
+ * a job's end. */
+#define SENTENCE_MAX ((size_t)2 * ERR_TEXT_MAX)
+
 /* ---- life --------------------------------------------------------------------------------- */
 
 static void cond_init(pthread_cond_t *cond)
@@ -348,8 +352,10 @@ static enum status note_locked(struct report *r, Espalier__V1__Severity severity
 {
     Espalier__V1__Record m = ESPALIER__V1__RECORD__INIT;
     Espalier__V1__Note note = ESPALIER__V1__NOTE__INIT;
+    char clean[SENTENCE_MAX];
+    rpc_clean_text(clean, sizeof clean, text(sentence));
     note.severity = severity;
-    note.text = text(sentence);
+    note.text = clean;
     m.kind_case = ESPALIER__V1__RECORD__KIND_NOTE;
     m.note = &note;
     return add_locked(r, &m, PLAIN, err);
@@ -403,9 +409,11 @@ enum status report_done(struct report *r, bool success, const char *reason, cons
 {
     Espalier__V1__Record m = ESPALIER__V1__RECORD__INIT;
     Espalier__V1__Done done = ESPALIER__V1__DONE__INIT;
+    char clean[SENTENCE_MAX];
+    rpc_clean_text(clean, sizeof clean, text(sentence));
     done.success = success;
     done.reason = text(reason);
-    done.text = text(sentence);
+    done.text = clean;
     m.kind_case = ESPALIER__V1__RECORD__KIND_DONE;
     m.done = &done;
     return add(r, &m, DURABLE, err);

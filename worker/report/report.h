@@ -54,7 +54,8 @@ enum status report_open(struct report **ret_report, const struct report_options 
                         struct err *err);
 
 /* ---- records ------------------------------------------------------------------------------ */
-/* Strings are UTF-8, copied. Each returns ST_IO or ST_LIMIT when the spool cannot be written, with
+/* Strings are UTF-8, copied; sentences (of report_note, report_done) may hold anything: what is no UTF-8 becomes '?', and what
+ * is longer than two of err.h's is cut. Each returns ST_IO or ST_LIMIT when the spool cannot be written, with
  * a sentence; the record is still delivered from memory if the daemon is there. err may be NULL. */
 
 struct report_progress {
