@@ -107,8 +107,23 @@ try:
     for norm in ("zero_norm_median", "pair_norm_median"):
         assert r["alignment"][norm] <= 0.05 * r["alignment_at_freeze"][norm], (norm, r["alignment_at_freeze"], r["alignment"])
 
-    # The freeze waits while the sampled size is above the target, until freeze_latest.
-    for latest, step in ((0.6, 12), (0.9, 18)):
+    # The average follows the pull: with a limit of 0 it is the weights, at every step of the freeze phase.
+    job, _ = whole_job(case, "average", ("train.ema", 0), ("evaluate.weights", "raw"), *KEEP_ALL, search=20)
+    state = checkpoint(job, 19, SEARCH)
+    apart = max(abs(a - b) for n in state if n.startswith("w/") for a, b in zip(state[n], state["ema/" + n[2:]]))
+    assert apart < 1e-6, apart
+
+    # Recomputing changes memory alone, in hypernetwork steps too.
+    job, _ = whole_job(case, "recompute", ("train.recompute", "block"), search=20)
+    assert sha(shared_export(job)) == plain["plain"][0]
+
+    # The target is met by a search that is too short to search.
+    job, log = whole_job(case, "short", search=3)
+    sizes = json.loads((job / "result.json").read_text())
+    assert "structure frozen at step 2:" in log and sizes["hardened"]["params_whole"] <= 0.8 * sizes["dense"]["params_whole"], log
+
+    # The freeze waits while the sampled size is above the target, until freeze_latest, or the last step.
+    for latest, step in ((0.6, 12), (0.9, 18), (0.99, 19)):
         _, log = whole_job(case, f"latest-{latest}", ("method.freeze_latest", latest), ("method.bias", 8), search=20)
         assert f"structure frozen at step {step}:" in log, log
 

@@ -4,6 +4,7 @@
  * read-out. At the freeze the structure is read out once by bisection and stands; from then on the
  * pull draws the weights towards it.
  */
+#include "run/publish.h"
 #include "run/run.h"
 
 #include "base/clock.h"
@@ -35,9 +36,7 @@ static enum status report_structure_version(struct run *r, struct err *err)
     enum status st =
         folder && path ? file_mkdirs(folder, 0700, err) : err_set(err, ST_NOMEM, "out of memory");
     if (st == ST_OK)
-        st = job_folder_check_fence(r->folder, err);
-    if (st == ST_OK)
-        st = file_write_atomic(path, buf_str(&json), json.len, 0600, err);
+        st = publish_text(r->folder, path, &json, err);
     const struct report_structure record = {
         .total_step = (uint64_t)r->state.total_step,
         .params_kept = count.kept,
@@ -134,6 +133,7 @@ static enum status hyper_micro(struct run *r, const struct batch *batch, double 
                                struct err *err)
 {
     const struct ctx_config cfg = {.record = true,
+                                   .recompute = r->job->train_recompute == RECOMPUTE_BLOCK,
                                    .seed = (uint64_t)r->job->train_seed,
                                    .step = (uint64_t)r->state.hyper_steps,
                                    .sample0 = batch->sample0};
@@ -212,11 +212,16 @@ static enum status hyper_step(struct run *r, struct err *err)
 
 /* ---- freeze and pull ------------------------------------------------------------------------- */
 
+/* No later than at the last step, which in a short search comes before freeze_latest: only a bisected structure meets the target. */
 static bool time_to_freeze(const struct run *r, const struct phase_plan *plan)
 {
     const struct jobfile *job = r->job;
     double at = (double)r->state.step / (double)plan->steps;
-    if (r->state.frozen_at >= 0 || at < job->method_freeze_at)
+    if (r->state.frozen_at >= 0)
+        return false;
+    if (r->state.step + 1 == plan->steps)
+        return true;
+    if (at < job->method_freeze_at)
         return false;
     return r->state.sampled <= 1.05 * job->method_target || at >= job->method_freeze_latest;
 }
@@ -393,8 +398,9 @@ enum status stage_search(struct run *r, struct err *err)
                                       .pull_gradient = pull_gradient,
                                       .after = after_step};
     TRY(start_frozen(r, err));
-    TRY(run_agree(r, open_search(r, err), err));
-    enum status st = train_stage(r, &hooks, err);
+    enum status st = run_agree(r, open_search(r, err), err);
+    if (st == ST_OK)
+        st = train_stage(r, &hooks, err);
     loader_destroy(r->held_out);
     r->held_out = NULL;
     binding_use_own(model_binding(r->model));

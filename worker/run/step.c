@@ -116,8 +116,6 @@ static enum status apply(struct run *r, const struct phase_plan *plan,
     adamw_step(r->opt, p, &cfg, scale);
     if (moments_sharded(r))
         reduce_share(r->reduce, params_values(p));
-    double decay = ema_decay(r->job->train_ema, r->state.step);
-    ema_update(r->backend, r->ema, params_values(p), params_size(p), decay);
     return ST_OK;
 }
 

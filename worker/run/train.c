@@ -89,6 +89,16 @@ static enum status stop_here(struct run *r, struct err *err)
                    stage_name(r->state.stage), (long long)r->state.step);
 }
 
+/* Behind all that moves a step's weights: the pull is a part of the step, and the average is of what the next one starts from. */
+static void average_weights(struct run *r)
+{
+    struct params *p = model_params(r->model);
+    int64_t begin = trace_begin(r->trace);
+    double decay = ema_decay(r->job->train_ema, r->state.step);
+    ema_update(r->backend, r->ema, params_values(p), params_size(p), decay);
+    trace_end(r->trace, TRACE_AVERAGE, 0, r->state.step, begin);
+}
+
 static void average_loss(struct run *r, double loss)
 {
     double *mean = &r->state.metric[BEST_LOSS];
@@ -131,6 +141,8 @@ static enum status one_step(struct run *r, struct loader *loader, const struct p
     TRY(weight_step(r, loader, plan, hooks, &step, err));
     if (hooks->after && !step.skipped)
         TRY(hooks->after(r, plan, &step, err));
+    if (!step.skipped)
+        average_weights(r);
     trace_end(r->trace, TRACE_STEP, 0, r->state.step, traced);
     TRY(timeline_step(r, err));
     if (!step.skipped)

@@ -22,6 +22,7 @@
     X(TRACE_AGREE, "agree")                                                                        \
     X(TRACE_OPTIMISER, "optimiser")                                                                \
     X(TRACE_SHARE, "share weights")                                                                \
+    X(TRACE_AVERAGE, "average weights")                                                            \
     X(TRACE_HYPERNET, "hypernetwork step")                                                         \
     X(TRACE_HYPERNET_SUM, "sum hypernetwork")                                                      \
     X(TRACE_PULL, "pull")                                                                          \
