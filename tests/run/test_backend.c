@@ -1,4 +1,6 @@
 /* test_backend.c - what a job computes with, and what it is told where the processor cannot. */
+#include "engine/backend/cpu/pool.h"
+#include "jobfile/schema.h"
 #include "run/moments.h"
 #include "run/run.h"
 
@@ -47,6 +49,13 @@ static void refusal_names_the_remedy(void **state)
     assert_non_null(strstr(err.text, "set train.precision: f32"));
 }
 
+/* Fewer threads than a job was given cores for would leave them idle, and say nothing. */
+static void all_threads_that_may_be_asked_for_can_be_had(void **state)
+{
+    (void)state;
+    assert_true(POOL_MAX >= schema_keys[KEY_resources_threads].hi);
+}
+
 static void so_many_moments_are_not_shared_out(void **state)
 {
     (void)state;
@@ -66,8 +75,9 @@ static void so_many_moments_are_not_shared_out(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(precision_chooses),
-                                       cmocka_unit_test(refusal_names_the_remedy),
-                                       cmocka_unit_test(so_many_moments_are_not_shared_out)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(precision_chooses), cmocka_unit_test(refusal_names_the_remedy),
+        cmocka_unit_test(all_threads_that_may_be_asked_for_can_be_had),
+        cmocka_unit_test(so_many_moments_are_not_shared_out)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

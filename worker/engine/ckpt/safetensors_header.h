@@ -1,4 +1,5 @@
-/* safetensors_header.h - the parsed header of a safetensors file. Private to engine/ckpt. */
+/* safetensors_header.h - the parsed header of a safetensors file, and the elements between file and memory. Private to
+ * engine/ckpt. */
 #ifndef ENGINE_CKPT_SAFETENSORS_HEADER_H
 #define ENGINE_CKPT_SAFETENSORS_HEADER_H
 
@@ -24,5 +25,13 @@ enum status header_parse(struct header *ret_header, const char *json, size_t len
 enum status header_check(struct header *h, uint64_t data_begin, uint64_t data_bytes,
                          const char *path, struct err *err);
 void header_fini(struct header *h);
+
+/* Elements of a file in the type that they have there, so many at a time. */
+#define ELEMENT_CHUNK 8192
+union element_chunk {
+    double f64[ELEMENT_CHUNK];
+    float f32[ELEMENT_CHUNK];
+    uint16_t u16[ELEMENT_CHUNK];
+};
 
 #endif

@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CHUNK 8192 /* elements converted at a time */
-
 struct safetensors {
     char *path;
     int fd;
@@ -144,28 +142,27 @@ static bool is_float(enum dtype d)
     return d == DTYPE_F64 || d == DTYPE_F32 || d == DTYPE_F16 || d == DTYPE_BF16;
 }
 
-static double value_at(const void *in, enum dtype d, int64_t i)
+static double value_at(const union element_chunk *in, enum dtype d, int64_t i)
 {
     if (d == DTYPE_F64)
-        return ((const double *)in)[i];
+        return in->f64[i];
     if (d == DTYPE_F32)
-        return ((const float *)in)[i];
-    uint16_t bits = ((const uint16_t *)in)[i];
-    return d == DTYPE_F16 ? half_to_float(bits) : bf16_to_float(bits);
+        return (double)in->f32[i];
+    return (double)(d == DTYPE_F16 ? half_to_float(in->u16[i]) : bf16_to_float(in->u16[i]));
 }
 
 static enum status read_converted(struct safetensors *file, const struct safetensor *t,
                                   enum dtype to, int64_t first, int64_t n, void *out,
                                   struct err *err)
 {
-    double chunk[CHUNK]; /* the widest element */
+    union element_chunk chunk;
     size_t width = dtype_bytes(t->dtype);
-    for (int64_t done = 0; done < n; done += CHUNK) {
-        int64_t part = n - done < CHUNK ? n - done : CHUNK;
-        TRY(read_at(file, chunk, (uint64_t)part * width,
+    for (int64_t done = 0; done < n; done += ELEMENT_CHUNK) {
+        int64_t part = n - done < ELEMENT_CHUNK ? n - done : ELEMENT_CHUNK;
+        TRY(read_at(file, &chunk, (uint64_t)part * width,
                     t->begin + (uint64_t)(first + done) * width, err));
         for (int64_t i = 0; i < part; i++) {
-            double v = value_at(chunk, t->dtype, i);
+            double v = value_at(&chunk, t->dtype, i);
             if (to == DTYPE_F64)
                 ((double *)out)[done + i] = v;
             else

@@ -3,14 +3,13 @@
 #include "base/bf16.h"
 #include "base/buf.h"
 #include "base/file.h"
-#include "engine/ckpt/safetensors.h"
+#include "engine/ckpt/safetensors_header.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CHUNK 8192 /* elements converted at a time */
 
 struct out_file {
     struct file_writer file;
@@ -147,18 +146,32 @@ static double source_at(const struct safetensors_out *t, int64_t i)
     return t->from == DTYPE_F64 ? ((const double *)t->data)[i] : ((const float *)t->data)[i];
 }
 
-static void convert(const struct safetensors_out *t, int64_t first, int64_t n, void *out)
+static double stored_as(enum dtype d, double v, union element_chunk *out, int64_t i)
+{
+    switch (d) {
+    case DTYPE_F64:
+        return out->f64[i] = v;
+    case DTYPE_F32:
+        return (double)(out->f32[i] = (float)v);
+    case DTYPE_F16:
+        return (double)half_to_float(out->u16[i] = float_to_half((float)v));
+    default:
+        return (double)bf16_to_float(out->u16[i] = bf16_of((float)v));
+    }
+}
+
+/* A number that becomes infinite on the way makes a model that answers NaN somewhere else. */
+static enum status convert(const struct out_file *f, const struct safetensors_out *t, int64_t first,
+                           int64_t n, union element_chunk *out, struct err *err)
 {
     for (int64_t i = 0; i < n; i++) {
         double v = source_at(t, first + i);
-        if (t->dtype == DTYPE_F64)
-            ((double *)out)[i] = v;
-        else if (t->dtype == DTYPE_F32)
-            ((float *)out)[i] = (float)v;
-        else
-            ((uint16_t *)out)[i] =
-                t->dtype == DTYPE_F16 ? float_to_half((float)v) : bf16_of((float)v);
+        if (!isfinite(stored_as(t->dtype, v, out, i)) && isfinite(v))
+            return err_set(err, ST_UNSUPPORTED,
+                           "writing %s: tensor '%s' holds %g, which is more than %s can; write f32",
+                           f->file.path, t->name, v, dtype_name(t->dtype));
     }
+    return ST_OK;
 }
 
 static enum status put_data(struct out_file *f, const struct safetensors_out *t, struct err *err)
@@ -170,11 +183,11 @@ static enum status put_data(struct out_file *f, const struct safetensors_out *t,
         t->fill(t->arg);
     if (t->from == t->dtype)
         return put(f, t->data, (size_t)n * dtype_bytes(t->dtype), err);
-    double chunk[CHUNK]; /* the widest element */
-    for (int64_t i = 0; i < n; i += CHUNK) {
-        int64_t part = n - i < CHUNK ? n - i : CHUNK;
-        convert(t, i, part, chunk);
-        TRY(put(f, chunk, (size_t)part * dtype_bytes(t->dtype), err));
+    union element_chunk chunk;
+    for (int64_t i = 0; i < n; i += ELEMENT_CHUNK) {
+        int64_t part = n - i < ELEMENT_CHUNK ? n - i : ELEMENT_CHUNK;
+        TRY(convert(f, t, i, part, &chunk, err));
+        TRY(put(f, &chunk, (size_t)part * dtype_bytes(t->dtype), err));
     }
     return ST_OK;
 }

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POOL_MAX 64
+#define POOL_MAX 256                    /* what a job may ask for: resources.threads */
 #define POOL_SPACE ((size_t)2688 << 10) /* bytes of a worker's space */
 
 /* Not while a kernel runs. Threads that cannot be started are done without. */
