@@ -248,8 +248,9 @@ static void take_done(struct active *a, const Espalier__V1__Record *r)
 }
 
 /* SQLite knows no NaN and no number above 2^63 - 1, and it would be the whole group's failure to give it one. */
-static bool numbers_fit(const ProtobufCMessage *m)
+static bool numbers_fit(const Espalier__V1__Record *r)
 {
+    const ProtobufCMessage *m = &r->hello->base; /* the kinds are pointers in one union */
     for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
         const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
         const void *at = (const char *)m + f->offset;
@@ -266,8 +267,8 @@ static bool numbers_fit(const ProtobufCMessage *m)
 static enum status take_one(struct daemon *d, struct active *a, const Espalier__V1__Record *r,
                             struct err *err)
 {
-    const ProtobufCMessage *any = (const ProtobufCMessage *)r->hello; /* pointers in one union */
-    if (any && r->kind_case != ESPALIER__V1__RECORD__KIND_PROGRESS && !numbers_fit(any))
+    if (r->kind_case != ESPALIER__V1__RECORD__KIND__NOT_SET &&
+        r->kind_case != ESPALIER__V1__RECORD__KIND_PROGRESS && !numbers_fit(r))
         return refuse(d, a, r, "a number in it is not finite, or larger than 2^63 - 1", err);
     switch (r->kind_case) {
     case ESPALIER__V1__RECORD__KIND_HELLO:

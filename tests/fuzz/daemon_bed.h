@@ -2,7 +2,7 @@
  *
  * rpc.h's server half is replaced (daemon_bed.c): handlers are called directly, and what they answer is held against
  * what they owe: one answer a call, of the right type, valid UTF-8, a failure with a sentence. The store and the jobs'
- * folders lie in memory (/dev/shm). Job 1 runs and never ends, job 2 has ended, job 3 waits. The bed is used for many
+ * folders lie in memory (/dev/shm). Job 1 runs, has left a log, a checkpoint and a result, and never ends; job 2 has ended, job 3 waits. The bed is used for many
  * inputs and then made anew; the first input of a process finds it fresh, so that a crash can be repeated.
  */
 #ifndef TESTS_FUZZ_DAEMON_BED_H

@@ -1,6 +1,7 @@
 /* fuzz_jobfile.c - any bytes as a job file. Built by tests/fuzz/build.sh; run by hand:
  *     fuzz_jobfile -max_len=4096 CORPUS
- * Holds: no crash, no hang; an accepted file is printed as a file that is accepted and prints the same.
+ * Holds: no crash, no hang; an accepted file is printed as a file that is accepted and prints the same; its plan has
+ * numbers that can be.
  */
 #include "jobfile/jobfile.h"
 
@@ -22,12 +23,26 @@ static struct jobfile *parse(const char *text, size_t len)
     return job;
 }
 
+static void plan(const struct jobfile *job)
+{
+    struct job_plan plan;
+    struct err err;
+    if (jobfile_plan(job, &plan, &err) != ST_OK) {
+        if (!err.text[0])
+            abort();
+    } else if (plan.params_smallest < 1 || plan.params_target < plan.params_smallest ||
+               plan.params_target > plan.dense.whole || plan.steps < 0 || plan.memory_bytes < 1) {
+        abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct jobfile *first = parse((const char *)data, size), *second;
     struct buf a, b;
     if (!first)
         return 0;
+    plan(first);
     buf_init(&a, 1 << 20);
     buf_init(&b, 1 << 20);
     jobfile_print(first, &a);

@@ -1,10 +1,14 @@
-"""Writes the seeds of targets whose input is no text that one would write by hand: seeds.py PROTO_DIR PROTOC CORPUS_DIR. Every method of the contract
-once with plausible values in every field, so that a new RPC is fuzzed from its first day."""
+"""Writes the seeds that a mutation does not come upon: seeds.py PROTO_DIR PROTOC CORPUS_DIR. Every method of the contract
+once with plausible values in every field, so that a new RPC is fuzzed from its first day; and of each format something that is accepted."""
+import glob
+import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 proto, protoc, corpus = sys.argv[1:4]
 made = tempfile.mkdtemp(prefix="espalier-seeds-")
@@ -65,6 +69,31 @@ for m in methods:
     if "id" in m.input_type.fields_by_name:
         write("requests", m.name.lower() + "-plain", call(m.name, 3, request(id="1")) + call(m.name, 3, request(id="2")))
 
+CHECKPOINT = "checkpoints/step-000000000021.safetensors"  # of daemon_bed.c, and so is the artifact
+ONE = {"id": "1"}
+TALKS = {
+    "checkpoint": [("VerifyCheckpoint", J.VerifyCheckpointRequest(name=CHECKPOINT, **ONE)), ("ListCheckpoints", J.ListCheckpointsRequest(**ONE)),
+                   ("PinCheckpoint", J.PinCheckpointRequest(name="21", pinned=True, **ONE)), ("ListCheckpoints", J.ListCheckpointsRequest(**ONE)),
+                   ("PinCheckpoint", J.PinCheckpointRequest(name="21", **ONE)), ("Download", J.DownloadRequest(name=CHECKPOINT, offset_bytes=1, **ONE))],
+    "result": [("Download", J.DownloadRequest(name="result.json", **ONE))],
+    "end": [("Resolve", J.ResolveRequest(**ONE, **{"as": 1})), ("Cancel", J.CancelRequest(**ONE)), ("Explain", J.ExplainRequest(**ONE)), ("Resolve", J.ResolveRequest(**ONE, **{"as": 2}))],
+    "queue": [("Hold", J.ControlRequest(id="3")), ("Explain", J.ExplainRequest(id="3")), ("Release", J.ControlRequest(id="3")),
+              ("Update", J.UpdateRequest(id="3", priority=7)), ("Cancel", J.CancelRequest(id="3")), ("Retry", J.RetryRequest(id="3"))],
+    "pause": [("Pause", J.ControlRequest(**ONE)), ("Explain", J.ExplainRequest(**ONE)), ("Resume", J.ControlRequest(**ONE))],
+    "forget": [("CollectCheckpoints", J.CollectCheckpointsRequest(id="2")), ("Remove", J.RemoveRequest(id="2")), ("Get", J.GetRequest(id="2"))],
+    "logs": [("Logs", J.LogsRequest(grep="step [1-9]{1,2}$", ranks=[0, 1], level=2, since_ms=1769862896000, **ONE)),
+             ("Logs", J.LogsRequest(tail_lines=2, follow=True, **ONE)), ("Logs", J.LogsRequest(grep="^(a|[^b-d]*)+\\\\.", after=3, **ONE))],
+    "watch": [("Watch", J.WatchRequest(kinds=["state", "note"], level=3, since_ms=1, grep="x?|y+", **ONE)), ("Watch", J.WatchRequest(follow=True))],
+    "tokens": [("AddToken", J.AddTokenRequest(name="a@b", role=2, sha256="0" * 64, expires_ms=1 << 50)), ("ListTokens", J.ListTokensRequest()),
+               ("RevokeToken", J.RevokeTokenRequest(name="a@b"))],
+    "pages": [("List", J.ListRequest(page_size=2)), ("List", J.ListRequest(page_size=1, page_token="before-3", states=[1, 4, 6]))],
+    "nodes": [("DrainNode", J.DrainNodeRequest(host="localhost", drain=True)), ("Nodes", J.NodesRequest()), ("Explain", J.ExplainRequest(id="3"))],
+    "search": [("Submit", J.SubmitRequest(job_file=JOB + b"phases.search.steps: 2000\n", request_id="s", folder="/dev/shm", structure_json=b"{}", hold=True,
+                                          overrides=[J.Override(key="method.target", value="0.9"), J.Override(key="train.seed", value="2")]))],
+}
+for name, talk in TALKS.items():
+    write("requests", "talk-" + name, b"".join(call(method, 3, message) for method, message in talk))
+
 records = []
 for field in R.Record.DESCRIPTOR.oneofs_by_name["kind"].fields:
     record = R.Record(number=len(records) + 1, time_ms=1)
@@ -86,6 +115,57 @@ for i in range(0, 200, 10):
     write("events", "edges-%03d" % i, bytes(range(i, i + 10)))
 for kind in range(6):
     write("events", "stored-%d" % kind, bytes([16, 200, kind, kind % 3, 20]) + b"\x0a\x04task\x10\x05\x18\x0a" + bytes(10) + bytes([4]))
+
+for path in glob.glob(os.path.join(proto, "..", "deploy", "examples", "*.yaml")):
+    with open(path, "rb") as f:
+        write("jobfile", os.path.basename(path), f.read())
+
+SHAPE = {"layers": 2, "width": 4, "heads": 2, "ffn": 3}
+
+
+def structure(block):
+    sites = []
+    for side in ("vision", "text"):
+        for layer in range(2):
+            for part, n in (("msa", 2), ("ffn", 3)):
+                shares = side == "text" if layer == 0 else side == "text" or block
+                sites.append({"site": "%s.%d.%s" % (side, layer, part), "m": "1" * (n - layer) + "0" * layer, **({"s": "0" * (n - 1) + "1"} if shares else {})})
+    options = {"block_size": 2, "cross_msa": True, "cross_ffn": True, "block_msa": block, "block_ffn": block, "prune": True, "share": True}
+    counts = {"dense_whole": 1000, "dense_backbones": 900, "whole": 0, "backbones": 0}
+    return json.dumps({"format": "espalier-structure", "version": 1, "vision": SHAPE, "text": SHAPE, "options": options, "parameters": counts, "sites": sites})
+
+
+for block in (False, True):
+    write("structure", "tiny-%d" % block, structure(block).encode())
+
+IMAGE = {"id": 1, "file_name": "a.png", "height": 8, "width": 9, "caption": "the red \u00e9 cube", "original_id": 3, "family": "attr"}
+BOX = {"id": 5, "image_id": 1, "bbox": [1, 2.5, 3, 4], "tokens_positive": [[4, 7], [10, 14]], "iscrowd": 0, "area": 12}
+BLIND = {"attr": {"n": 2, "random": 0.25, "head_noun": 0.5, "attributes": 1}}
+SETS = [{"info": {"blind": BLIND}, "images": [IMAGE], "annotations": [BOX], "categories": []},
+        {"annotations": [dict(BOX, id=n, image_id=n % 2 + 1, iscrowd=n % 3 == 2) for n in range(4)],
+         "images": [IMAGE, dict(IMAGE, id=2, family="rel", file_name="b.png", caption="a")]}, {"images": [], "annotations": []}]
+for i, dataset in enumerate(SETS):
+    write("data", "annotations-%d" % i, b"\0" + json.dumps(dataset).encode())
+
+
+def png(depth, colour, samples, interlace=0, extra=()):
+    rows = b"".join(b"\0" + bytes((3 * depth * samples + 7) // 8) for _ in range(3))
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 3, 3, depth, colour, 0, 0, interlace)), *extra, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+
+
+COLOURS = [(1, 0, 1), (8, 0, 1), (16, 0, 1), (8, 2, 3), (16, 2, 3), (4, 3, 1), (8, 4, 2), (8, 6, 4)]
+for depth, colour, samples in COLOURS:
+    extra = [(b"PLTE", bytes(range(48))), (b"tRNS", b"\x80")] if colour == 3 else [(b"gAMA", struct.pack(">I", 45455))]
+    write("data", "png-%d-%d" % (colour, depth), b"\1" + png(depth, colour, samples, extra=extra))
+write("data", "png-interlaced", b"\1" + png(8, 2, 3, interlace=1))
+write("data", "words", b"\2the\nred\ncube\n,\n\xc3\xa9t\xc3\xa9\n")
+tensors, at = {"__metadata__": {"format": "pt", "note": "x"}}, 0
+for dtype, size in (("F64", 8), ("F32", 4), ("F16", 2), ("BF16", 2), ("I64", 8), ("I32", 4), ("U8", 1), ("BOOL", 1)):
+    tensors["text.0." + dtype] = {"dtype": dtype, "shape": [2, 1], "data_offsets": [at, at + 2 * size]}
+    at += 2 * size
+head = json.dumps(tensors).encode()
+write("data", "safetensors", b"\3" + struct.pack("<Q", len(head)) + head + bytes(at))
 
 SLURM = [b"\x00" + b"12|RUNNING|None|part|n[1-2]|name", b"\x00" + b"13|PENDING|(Resources)|part||x",
          b"\x01" + b"JobId=12 JobName=a b JobState=COMPLETED Reason=None ExitCode=0:9 Partition=p NodeList=n1 BatchHost=n1",
