@@ -1,7 +1,6 @@
 /* advice.c - see advice.h. */
 #include "job/advice.h"
 
-#include <ctype.h>
 #include <string.h>
 
 static const struct {
@@ -50,108 +49,19 @@ static const struct {
     "see whether the node that the sentence names can be reached by the remote shell (espalier "   \
     "doctor), or keep jobs off it: espalier nodes --drain NODE; then: espalier retry %s"
 
+#define REFUSED_BY_SLURM                                                                           \
+    "correct what the sentence names and submit it again; espalier plan FILE asks Slurm (sbatch "  \
+    "--test-only) without submitting"
+
 const char *reason_advice(enum job_reason reason, bool in_slurm)
 {
     if (reason == REASON_NODE_LOST && !in_slurm)
         return NODE_LOST_HERE;
+    if (reason == REASON_LAUNCH_FAILED && in_slurm)
+        return REFUSED_BY_SLURM;
     const char *name = job_reason_name(reason);
     for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
         if (strcmp(advices[i].reason, name) == 0)
             return advices[i].advice;
     return "";
-}
-
-/* Slurm 20.11 to 24.05; squeue(1), "JOB REASON CODES". */
-static const struct slurm_reason slurm_reasons[] = {
-    {"Priority", "jobs of higher priority wait in front of it",
-     "nothing to do but wait; `sprio -j %s` shows what its priority is made of"},
-    {"Resources", "it is next, and waits until enough nodes are free",
-     "`squeue --start -j %s` gives Slurm's estimate; fewer ranks or less memory may start sooner"},
-    {"QOSMaxJobsPerUserLimit", "the account runs as many jobs as its QOS lets it",
-     "wait for one of them, or ask for another slurm.qos"},
-    {"QOSMaxCpuPerUserLimit", "the account uses as many cores as its QOS lets it",
-     "wait, ask for fewer ranks, or another slurm.qos"},
-    {"QOSMaxGRESPerUser", "the account uses as many GPUs as its QOS lets it",
-     "wait, ask for fewer GPUs, or another slurm.qos"},
-    {"QOSMaxWallDurationPerJobLimit", "its time is above what the QOS allows",
-     "lower slurm.time_minutes: the job is then cut into several attempts"},
-    {"QOSGrpCpuLimit", "all jobs of the QOS together use as many cores as it has", "wait"},
-    {"QOSGrpNodeLimit", "all jobs of the QOS together use as many nodes as it has", "wait"},
-    {"AssocGrpCpuLimit", "the account's group uses as many cores as it may", "wait"},
-    {"AssocGrpCPUMinutesLimit", "the account's core minutes are used up",
-     "ask the cluster's operators for more, or another slurm.account"},
-    {"AssocGrpGRES", "the account's group uses as many GPUs as it may", "wait"},
-    {"AssocGrpNodeLimit", "the account's group uses as many nodes as it may", "wait"},
-    {"AssocMaxJobsLimit", "the account runs as many jobs as it may", "wait for one of them"},
-    {"AssocMaxWallDurationPerJobLimit", "its time is above what the account may ask for",
-     "lower slurm.time_minutes: the job is then cut into several attempts"},
-    {"MaxCpuPerAccount", "the account uses as many cores as it may", "wait"},
-    {"InvalidAccount", "Slurm does not know the account",
-     "`sacctmgr show assoc user=$USER` lists yours; correct slurm.account"},
-    {"InvalidQOS", "Slurm does not know the QOS, or the account may not use it",
-     "`sacctmgr show assoc user=$USER format=qos` lists yours; correct slurm.qos"},
-    {"AccountNotAllowed", "the partition does not take this account",
-     "`scontrol show partition` says whom it takes; correct slurm.partition or slurm.account"},
-    {"PartitionTimeLimit", "its time is above the partition's limit",
-     "lower slurm.time_minutes: the job is then cut into several attempts"},
-    {"PartitionNodeLimit", "it asks for more nodes than the partition has or allows",
-     "ask for fewer nodes, or another slurm.partition"},
-    {"PartitionDown", "the partition is down", "`sinfo` shows which are up; ask the operators"},
-    {"PartitionInactive", "the partition takes no jobs now",
-     "`sinfo` shows which do; ask the operators"},
-    {"PartitionConfig", "the partition cannot give what it asks for",
-     "compare it with `scontrol show partition`"},
-    {"ReqNodeNotAvail", "a node that it needs is down, drained or reserved",
-     "`sinfo -R` says why; a maintenance reservation that begins soon needs a shorter "
-     "slurm.time_minutes"},
-    {"NodeDown", "a node that it needs is down", "`sinfo -R` says why"},
-    {"Nodes_required_for_job_are_DOWN", "nodes that it needs are down, drained or reserved",
-     "`sinfo -R` says why"},
-    {"Reservation", "it waits for its reservation to begin", "`scontrol show reservation`"},
-    {"ReservationDeleted", "its reservation is gone", "correct slurm.reservation and submit again"},
-    {"BadConstraints", "no node has what it asks for",
-     "compare slurm.constraint and resources with `sinfo -o '%%N %%c %%m %%G %%f'`"},
-    {"BeginTime", "its start is set for later", "`scontrol show job %s` says when"},
-    {"Dependency", "it waits for another job in Slurm", "`scontrol show job %s` says which"},
-    {"DependencyNeverSatisfied", "what it waits for in Slurm failed", "cancel it and submit again"},
-    {"JobHeldUser", "somebody of this account holds it in Slurm", "scontrol release %s"},
-    {"JobHeldAdmin", "an operator of the cluster holds it", "ask the cluster's operators"},
-    {"JobLaunchFailure", "Slurm could not start it on a node",
-     "`scontrol show job %s` names the node; exclude it by slurm.exclude"},
-    {"launch_failed_requeued_held", "Slurm could not start it on a node and holds it",
-     "exclude the node by slurm.exclude, then: scontrol release %s"},
-    {"Licenses", "it waits for a licence", "`scontrol show lic`"},
-    {"Prolog", "the node's prolog runs", "nothing to do but wait"},
-    {"Cleaning", "an earlier run of it is being cleaned up", "nothing to do but wait"},
-    {"FrontEndDown", "the front end is down", "ask the cluster's operators"},
-    {"SystemFailure", "Slurm or a node failed", "ask the cluster's operators"},
-};
-
-static bool is_word(int c)
-{
-    return isalnum((unsigned char)c) || c == '_';
-}
-
-/* scontrol writes _ where squeue writes a blank. */
-static bool begins_with(const char *text, const char *code)
-{
-    while (*code && (*text == *code || (*text == ' ' && *code == '_')))
-        text++, code++;
-    return !*code && !is_word(*text);
-}
-
-static bool names(const char *text, const char *code)
-{
-    for (const char *at = text; *at; at++)
-        if ((at == text || !is_word(at[-1])) && begins_with(at, code))
-            return true;
-    return false;
-}
-
-const struct slurm_reason *slurm_reason_find(const char *text)
-{
-    for (size_t i = 0; i < sizeof slurm_reasons / sizeof *slurm_reasons; i++)
-        if (names(text, slurm_reasons[i].code))
-            return &slurm_reasons[i];
-    return NULL;
 }

@@ -245,7 +245,7 @@ static void pending_or_lost(const struct launch_slurm *s, const struct tracked *
                  "%.120s, and there is no exit record; if you know how it ended, say so: espalier "
                  "resolve %lld",
                  trouble, (long long)t->job_id);
-    } else if (s->now_ms - t->known_ms > lost && s->squeue_trouble[0]) {
+    } else if (s->now_ms - t->known_ms > lost && (s->squeue_trouble[0] || t->missing)) {
         ret_ev->kind = EVIDENCE_UNKNOWN;
         snprintf(ret_ev->text, sizeof ret_ev->text, "Slurm does not answer: %.200s", trouble);
     } else {

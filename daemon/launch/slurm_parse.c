@@ -1,6 +1,7 @@
 /* slurm_parse.c - see slurm_parse.h. */
 #include "launch/slurm_parse.h"
 
+#include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,10 +42,10 @@ bool slurm_kind_is_over(enum slurm_kind kind)
 
 /* ---- pieces ---------------------------------------------------------------------------------- */
 
-/* Copies printable ASCII; "(null)", "None" and "N/A" are Slurm's ways to say nothing. */
+/* Copies printable ASCII; "(null)", "None assigned" and the like are Slurm's ways to say nothing. */
 static void copy_text(char *out, size_t size, const char *from, size_t len)
 {
-    static const char *const nothing[] = {"(null)", "None", "N/A"};
+    static const char *const nothing[] = {"(null)", "None", "N/A", "None assigned"};
     size_t n = 0;
     for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++)
         if (strlen(nothing[i]) == len && memcmp(nothing[i], from, len) == 0)
@@ -274,6 +275,61 @@ bool slurm_parse_mpi_list(const char *text, char ret_mpi[32])
 
 /* ---- troubles -------------------------------------------------------------------------------- */
 
+/* A line of what a command said without the words that each one begins with. */
+struct said {
+    const char *at;
+    size_t len;
+};
+
+static struct said without_noise(const char *line, size_t len)
+{
+    static const char *const noise[] = {"sbatch: ",
+                                        "srun: ",
+                                        "squeue: ",
+                                        "scancel: ",
+                                        "sacct: ",
+                                        "scontrol: ",
+                                        "error: ",
+                                        "fatal: ",
+                                        "allocation failure: ",
+                                        "Batch job submission failed: "};
+    for (size_t i = 0; i < sizeof noise / sizeof *noise; i++) {
+        size_t n = strlen(noise[i]);
+        if (len > n && memcmp(line, noise[i], n) == 0) {
+            line += n;
+            len -= n;
+        }
+    }
+    return (struct said){line, len};
+}
+
+/* "QOSMaxWallDurationPerJobLimit", alone on its line: which limit a job is above. */
+static bool is_limit_code(struct said line)
+{
+    static const char *const heads[] = {"QOS", "Assoc", "Max"};
+    bool head = false;
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        head |= line.len > strlen(heads[i]) && memcmp(line.at, heads[i], strlen(heads[i])) == 0;
+    for (size_t i = 0; head && i < line.len; i++)
+        head = isalpha((unsigned char)line.at[i]);
+    return head;
+}
+
+/* *ret_last: the last line, which says the most; *ret_limit: the limit's code. Empty = there is none. */
+static void read_said(const char *text, struct said *ret_last, struct said *ret_limit)
+{
+    *ret_last = *ret_limit = (struct said){text, 0};
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+        struct said line = without_noise(text, len);
+        if (len > 0)
+            *ret_last = line;
+        if (is_limit_code(line))
+            *ret_limit = line;
+        text += len + (text[len] == '\n');
+    }
+}
+
 enum slurm_trouble slurm_trouble_of(const char *text)
 {
     /* In order: a lost answer says "timed out" too, and must not pass for a request that was never taken. */
@@ -289,7 +345,6 @@ enum slurm_trouble slurm_trouble_of(const char *text)
         {"Unable to establish controller machine", SLURM_BUSY},
         {"onnection refused", SLURM_BUSY},
         {"temporarily unable", SLURM_BUSY},
-        {"SubmitJob", SLURM_BUSY}, /* AssocMaxSubmitJobLimit, QOSMaxSubmitJobPerUserLimit ... */
         {"job submit limit", SLURM_BUSY},
         {"Resource temporarily unavailable", SLURM_BUSY},
         {"timed out", SLURM_UNANSWERED},
@@ -298,34 +353,25 @@ enum slurm_trouble slurm_trouble_of(const char *text)
         {"Unexpected message received", SLURM_UNANSWERED},
         {"onnection reset", SLURM_UNANSWERED},
     };
+    struct said last, limit;
+    read_said(text, &last, &limit);
+    /* How many may be queued changes, what a single job may ask for does not. */
+    if (limit.len)
+        return strstr(text, "SubmitJob") ? SLURM_BUSY : SLURM_REFUSED;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strstr(text, known[i].part))
             return known[i].trouble;
     return SLURM_REFUSED;
 }
 
-/* "sbatch: error: Batch job submission failed: X" -> "X"; the last such line says the most. */
+/* "sbatch: error: Batch job submission failed: X" -> "X", after the limit's code if it names one. */
 void slurm_trouble_text(const char *text, char *out, size_t size)
 {
-    static const char *const noise[] = {"sbatch: ",  "srun: ",  "squeue: ",
-                                        "scancel: ", "sacct: ", "scontrol: ",
-                                        "error: ",   "fatal: ", "Batch job submission failed: "};
-    const char *best = "";
-    size_t best_len = 0;
-    for (const char *line = text; *line;) {
-        size_t len = strcspn(line, "\n");
-        if (len > 0) {
-            best = line;
-            best_len = len;
-        }
-        line += len + (line[len] == '\n');
-    }
-    for (size_t i = 0; i < sizeof noise / sizeof *noise; i++) {
-        size_t n = strlen(noise[i]);
-        if (best_len > n && memcmp(best, noise[i], n) == 0) {
-            best += n;
-            best_len -= n;
-        }
-    }
-    copy_text(out, size, best, best_len);
+    struct said last, limit;
+    char code[64], line[200];
+    read_said(text, &last, &limit);
+    copy_text(code, sizeof code, limit.at, limit.len);
+    copy_text(line, sizeof line, last.at, last.len);
+    bool both = code[0] && limit.at != last.at;
+    snprintf(out, size, "%s%s%s", both ? code : "", both ? ": " : "", line);
 }

@@ -241,13 +241,28 @@ static bool read_row(enum slurm_task source, const char *text, const struct slur
     return found;
 }
 
+static void say_unknown(const struct tracked *t, const char *stale, char out[160])
+{
+    long long id = t->note.row.id;
+    if (stale)
+        snprintf(out, 160,
+                 "Slurm knows no job %lld any more, but its accounting has it as %.20s (sacctmgr "
+                 "show runawayjobs)",
+                 id, stale);
+    else
+        snprintf(out, 160, "Slurm knows no job %lld any more", id);
+}
+
 void slurm_detail_done(struct launch_slurm *s, struct tracked *t, const struct command *c)
 {
     struct slurm_row row;
     char text[160];
     const char *said = slurm_said(c);
     enum slurm_trouble trouble = slurm_trouble_of(said);
-    if (read_row(t->task, buf_str(&c->out), &t->note.row, &row)) {
+    bool found = read_row(t->task, buf_str(&c->out), &t->note.row, &row);
+    /* The controller was asked first and knows it no longer: accounting has not heard of the end yet, or never will. */
+    bool stale = found && t->task == TASK_SACCT && !slurm_kind_is_over(row.kind);
+    if (found && !stale) {
         slurm_take_row(s, t, &row);
         t->detailed = true; /* jobcomp knows no exit code: asking again would not help */
         t->wait_ms = t->try_ms = 0;
@@ -262,7 +277,7 @@ void slurm_detail_done(struct launch_slurm *s, struct tracked *t, const struct c
         slurm_put_off(s, t, text);
     } else if (!ask_next(s, t, t->task)) {
         t->rounds++;
-        snprintf(text, sizeof text, "Slurm knows no job %lld any more", (long long)t->note.row.id);
+        say_unknown(t, stale ? row.word : NULL, text);
         slurm_put_off(s, t, text);
     }
 }

@@ -4,6 +4,7 @@
 #include "daemon.h"
 #include "doctor/doctor.h"
 #include "launch/command.h"
+#include "launch/slurm_parse.h"
 #include "launch/slurm_script.h"
 
 #include <stdio.h>
@@ -39,17 +40,20 @@ static enum status write_script(const struct daemon *d, const struct jobfile *jo
     return st;
 }
 
-/* "sbatch: Job 7 to start at ..." without the program's name. */
+/* Behind jobs without a time limit Slurm sees no end of the queue, and names a day thousands of years away. */
+static bool is_no_date(const char *words)
+{
+    static const char start[] = "to start at ";
+    const char *at = strstr(words, start);
+    return at && strtol(at + strlen(start), NULL, 10) >= 2200;
+}
+
 static void take_words(const struct buf *said, char *out, size_t size)
 {
-    char words[256];
-    first_words(said, words, sizeof words);
-    const char *from = words;
-    static const char *const heads[] = {"sbatch: ", "error: ", "allocation failure: "};
-    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
-        if (strncmp(from, heads[i], strlen(heads[i])) == 0)
-            from += strlen(heads[i]);
-    snprintf(out, size, "%s", *from ? from : "nothing");
+    char words[200];
+    slurm_trouble_text(buf_str(said), words, sizeof words);
+    snprintf(out, size, "%s%s", words[0] ? words : "nothing",
+             is_no_date(words) ? " (no real date: jobs before it have no time limit)" : "");
 }
 
 extern char **environ;

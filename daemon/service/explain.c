@@ -2,6 +2,7 @@
 #include "job/act.h"
 #include "job/advice.h"
 #include "job/placing.h"
+#include "job/slurm_reason.h"
 #include "loop.h"
 #include "service/access.h"
 #include "service/service.h"
@@ -261,11 +262,14 @@ static void explain_slurm(struct daemon *d, struct explanation *x)
     struct wire_slurm w = {0};
     job_poll(d, (struct active *)x->active, &ev);
     const V1(SlurmJob) *slurm = wire_slurm_load(d, &x->job, &w);
-    const struct slurm_reason *r = slurm_reason_find(ev.text);
+    struct slurm_reason r = {0};
+    slurm_reason_find(ev.text, &r);
     struct cause *c = because(x, "Slurm says %s%s%s", ev.text[0] ? ev.text : "nothing yet",
-                              r ? ": " : "", r ? r->words : "");
-    if (r)
-        helps_by(c, r->remedy, slurm && slurm->id[0] ? slurm->id : "JOBID");
+                              r.words[0] ? ": " : "", r.words);
+    char advice[sizeof r.look + sizeof r.change + sizeof "; "];
+    snprintf(advice, sizeof advice, "%s%s%s", r.look, r.look[0] && r.change[0] ? "; " : "",
+             r.change);
+    helps_by(c, advice, slurm && slurm->id[0] ? slurm->id : "JOBID");
     if (slurm && w.note.excluded[0])
         helps(because(x, "it is kept off %s, where an earlier attempt was lost", w.note.excluded),
               "if they are healthy again: scontrol update JobId=%s ExcNodeList=NODES, with those "
@@ -333,6 +337,14 @@ static void explain_unreachable(struct explanation *x)
 
 /* ---- what is over, and what a person stopped -------------------------------------------------- */
 
+/* What of the job sbatch did not like, where its words are known. */
+static void explain_refusal(struct explanation *x)
+{
+    struct slurm_reason r;
+    if (slurm_reason_find(x->job.text, &r))
+        helps_by(because(x, "%s", r.words), r.look, x->id);
+}
+
 static void explain_over(struct explanation *x)
 {
     if (x->job.state == JOB_COMPLETED) {
@@ -343,9 +355,11 @@ static void explain_over(struct explanation *x)
     snprintf(x->summary, sizeof x->summary, "it ended as %s after %d attempt%s",
              job_state_name(x->job.state), x->job.attempt.number,
              x->job.attempt.number == 1 ? "" : "s");
-    helps_by(because(x, "%s%s%s", job_reason_meaning(x->job.reason), x->job.text[0] ? ". " : "",
-                     x->job.text),
-             reason_advice(x->job.reason, x->job.in_slurm), x->id);
+    struct cause *c = because(x, "%s%s%s", job_reason_meaning(x->job.reason),
+                              x->job.text[0] ? ". " : "", x->job.text);
+    helps_by(c, reason_advice(x->job.reason, x->job.in_slurm), x->id);
+    if (x->job.in_slurm && x->job.reason == REASON_LAUNCH_FAILED)
+        explain_refusal(x);
 }
 
 static void explain_kept_back(struct explanation *x)

@@ -1,4 +1,4 @@
-/* The doctor's judgements on file systems nobody has here, what it reads from ranks, and the tables of advice. */
+/* The doctor's judgements on file systems nobody has here, what it reads from ranks, and the table of advice. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -110,25 +110,6 @@ static void every_reason_has_advice(void **state)
     assert_null(strstr(reason_advice(REASON_NODE_LOST, false), "sinfo"));
 }
 
-static void reasons_of_slurm_in_words(void **state)
-{
-    (void)state;
-    assert_string_equal(slurm_reason_find("Resources")->code, "Resources");
-    assert_string_equal(slurm_reason_find("(Priority)")->code, "Priority");
-    assert_string_equal(slurm_reason_find("(ReqNodeNotAvail, UnavailableNodes:n[1-2])")->code,
-                        "ReqNodeNotAvail");
-    assert_string_equal(slurm_reason_find("job 7: QOSMaxCpuPerUserLimit")->code,
-                        "QOSMaxCpuPerUserLimit");
-    assert_string_equal(
-        slurm_reason_find("Nodes required for job are DOWN, DRAINED or reserved for "
-                          "jobs in higher priority partitions")
-            ->code,
-        "Nodes_required_for_job_are_DOWN");
-    assert_null(slurm_reason_find("PriorityX"));
-    assert_null(slurm_reason_find("None"));
-    assert_null(slurm_reason_find(""));
-}
-
 static int set_up(void **state)
 {
     *state = calloc(1, sizeof(struct doctor));
@@ -150,7 +131,6 @@ int main(void)
         cmocka_unit_test(probes_are_found_among_other_lines),
         cmocka_unit_test(a_program_that_hangs_is_given_up),
         cmocka_unit_test(every_reason_has_advice),
-        cmocka_unit_test(reasons_of_slurm_in_words),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

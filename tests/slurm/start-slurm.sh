@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # A real Slurm on this machine alone, without systemd: munged, slurmctld and a slurmd a node, as root.
 # usage: start-slurm.sh DIR [NODES=2] [CPUS=2]
+# SLURM_TEST_ACCOUNTING=1: with slurmdbd and a MariaDB of its own (start-accounting.sh), limits enforced, memory too, and jobs that
+# ended soon forgotten; else jobcomp's file is all that there is.
 # Everything lies under DIR, everything listens on 127.0.0.1; DIR/env is to be sourced, DIR/pids is for stop-slurm.sh.
 # SLURM_TEST_BASE_PORT: slurmctld's port; the nodes have those from 11 above it on.
 set -euo pipefail
@@ -9,6 +11,28 @@ mkdir -p "$D"/{munge,state,log,run}
 chmod 755 "$D" "$D/run"
 chmod 700 "$D/munge"
 : >"$D/pids"
+
+if [ "${SLURM_TEST_ACCOUNTING:-0}" = 1 ]; then
+    ACCOUNTING="JobCompType=jobcomp/none
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort=$((BASE + 1))
+AccountingStoragePass=$D/run/munge.sock
+AccountingStorageEnforce=limits,qos,associations
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
+SelectTypeParameters=CR_CPU_Memory
+DefMemPerCPU=200
+MinJobAge=2"
+else
+    ACCOUNTING="JobCompType=jobcomp/filetxt
+JobCompLoc=$D/log/jobcomp.txt
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+SelectTypeParameters=CR_CPU
+MinJobAge=300"
+fi
 
 (umask 077 && head -c 128 /dev/urandom >"$D/munge/key")
 munged --force --key-file="$D/munge/key" --socket="$D/run/munge.sock" --pid-file="$D/run/munged.pid" \
@@ -40,12 +64,8 @@ SlurmdParameters=config_overrides
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
-JobCompType=jobcomp/filetxt
-JobCompLoc=$D/log/jobcomp.txt
-AccountingStorageType=accounting_storage/none
+$ACCOUNTING
 SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
 SchedulerType=sched/backfill
 SchedulerParameters=sched_min_interval=50000,batch_sched_delay=0,bf_interval=1
 MpiDefault=none
@@ -55,7 +75,6 @@ SlurmdTimeout=10
 InactiveLimit=0
 KillWait=5
 EnforcePartLimits=ALL
-MinJobAge=300
 MaxJobCount=1000
 SwitchType=switch/none
 MailProg=/bin/true
@@ -70,6 +89,7 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_oob_tcp_if_include=lo
 EOF
 export SLURM_CONF="$D/slurm.conf"
+[ "${SLURM_TEST_ACCOUNTING:-0}" = 0 ] || "$(dirname "$0")/start-accounting.sh" "$D"
 slurmctld -i -f "$D/slurm.conf"
 
 {

@@ -160,7 +160,19 @@ static void troubles(void **state)
          "Job violates "
          "accounting/QOS policy (job submit limit, user's size and/or time limits)\n",
          SLURM_BUSY,
+         "QOSMaxSubmitJobPerUserLimit: Job violates accounting/QOS policy (job submit limit, "
+         "user's size and/or time limits)"},
+        {"sbatch: error: QOSMaxWallDurationPerJobLimit\nallocation failure: Job violates "
+         "accounting/QOS policy (job submit limit, user's size and/or time limits)\n",
+         SLURM_REFUSED,
+         "QOSMaxWallDurationPerJobLimit: Job violates accounting/QOS policy (job submit limit, "
+         "user's size and/or time limits)"},
+        {"sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job "
+         "submit limit, user's size and/or time limits)\n",
+         SLURM_BUSY,
          "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"},
+        {"sacct: error: Problem talking to the database: Connection refused\n", SLURM_BUSY,
+         "Problem talking to the database: Connection refused"},
         {"sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n",
          SLURM_UNANSWERED, "Socket timed out on send/recv operation"},
         {"slurm_load_jobs error: Invalid job id specified\n", SLURM_NO_SUCH_JOB,
@@ -169,7 +181,7 @@ static void troubles(void **state)
          "Slurm accounting storage is disabled"},
         {"", SLURM_REFUSED, ""},
     };
-    char text[128];
+    char text[200];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_int_equal(slurm_trouble_of(cases[i].said), cases[i].trouble);
         slurm_trouble_text(cases[i].said, text, sizeof text);
