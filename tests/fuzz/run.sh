@@ -12,7 +12,9 @@ for target in "$dir"/fuzz_*; do
     name=${target##*/fuzz_}
     mkdir -p "$dir/corpus/$name" "tests/fuzz/corpus/$name"
     set -- -max_total_time="$seconds" -max_len=4096 -timeout=60 -rss_limit_mb=4096 -artifact_prefix="$dir/"
-    [ -e "tests/fuzz/$name.dict" ] && set -- "$@" -dict="tests/fuzz/$name.dict"
+    for dict in "tests/fuzz/$name.dict" "$dir/corpus/$name.dict"; do
+        [ ! -e "$dict" ] || set -- "$@" -dict="$dict"
+    done
     echo "fuzz_$name: $seconds s"
     "$target" "$@" "$dir/corpus/$name" "tests/fuzz/corpus/$name" 2>"$dir/$name.log" ||
         { tail -40 "$dir/$name.log" >&2; exit 1; }

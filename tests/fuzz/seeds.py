@@ -1,8 +1,9 @@
-"""Writes the seeds that a mutation does not come upon: seeds.py PROTO_DIR PROTOC CORPUS_DIR. Every method of the contract
+"""Writes the seeds that a mutation does not come upon, and jobfile.dict: seeds.py PROTO_DIR PROTOC CORPUS_DIR. Every method of the contract
 once with plausible values in every field, so that a new RPC is fuzzed from its first day; and of each format something that is accepted."""
 import glob
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -116,6 +117,12 @@ for i in range(0, 200, 10):
 for kind in range(6):
     write("events", "stored-%d" % kind, bytes([16, 200, kind, kind % 3, 20]) + b"\x0a\x04task\x10\x05\x18\x0a" + bytes(10) + bytes([4]))
 
+with open(os.path.join(proto, "jobfile", "schema.def")) as f:
+    keys = re.findall(r'^[A-Z]+\([a-z_0-9]+, "([a-z_0-9.]+)"(?:, "[a-z_0-9]+", "([^"]+)")?', f.read(), re.M)
+words = {word for key, choices in keys for word in (key, *key.split("."), *choices.split("|")) if word}
+words |= {": ", "\\x0a  ", "{", "}", "[", "&a", "*a", "!!int", "---", "1e-4", "\\x22"}
+with open(os.path.join(corpus, "jobfile.dict"), "w") as f:
+    f.writelines('"%s"\n' % word for word in sorted(words))
 for path in glob.glob(os.path.join(proto, "..", "deploy", "examples", "*.yaml")):
     with open(path, "rb") as f:
         write("jobfile", os.path.basename(path), f.read())
