@@ -218,7 +218,7 @@ static void say_waiting(const struct daemon *d, struct active *a, const char *wh
     log_warn("job %lld waits to be started: %s", (long long)a->job.id, why);
 }
 
-/* A full disk, a full process table, a file server that is away pass: the job stays SUBMITTED and is tried again at the next tick. */
+/* A full disk, a full process table, a file server that is away pass: the job stays SUBMITTED and is tried again later. */
 static void start_failed(struct daemon *d, struct active *a, const struct err *why)
 {
     if (!status_is_passing(why->code)) {
@@ -252,6 +252,8 @@ static void start_attempt(struct daemon *d, struct active *a)
     struct view v;
     struct err err;
     view_init(&v, d, a);
+    a->start_after_ms =
+        d->clock->mono_ms(d->clock) + clock_backoff_ms(++a->starts, (uint64_t)a->job.id);
     enum status st = folder_prepare(d, &a->job, &err);
     if (st == ST_OK)
         st = hand_over(d, &v, &err);
@@ -271,9 +273,10 @@ static void ask_to_stop(struct daemon *d, struct active *a)
 
 void job_act(struct daemon *d, struct active *a)
 {
-    if (a->job.state == JOB_SUBMITTED)
+    if (a->job.state == JOB_SUBMITTED) {
+        a->starts = 0;
         start_attempt(d, a);
-    else if (job_stop_reason(&a->job))
+    } else if (job_stop_reason(&a->job))
         ask_to_stop(d, a);
 }
 
@@ -318,7 +321,8 @@ static void contact_lost(struct daemon *d, struct active *a, const struct eviden
         job_apply(d, a, ON_LOSE, &change, NULL);
 }
 
-/* A launcher was started that could start nothing. Time spent so is none of the attempt's, nor is it a stall. */
+/* A launcher was started that could start nothing; the next one after a while. Time spent so is none of the attempt's,
+ * nor is it a stall. */
 static void begin_again(struct daemon *d, struct active *a)
 {
     a->stall = (struct stall_watch){0};
@@ -327,7 +331,8 @@ static void begin_again(struct daemon *d, struct active *a)
         say_waiting(
             d, a, "its launcher could not start it, and is started again; the job's log says why");
     }
-    start_attempt(d, a);
+    if (d->clock->mono_ms(d->clock) >= a->start_after_ms)
+        start_attempt(d, a);
 }
 
 /* Never started. While it is wanted it is started (again); else it must be made sure that it never will be. */

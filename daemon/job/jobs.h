@@ -24,6 +24,8 @@ struct active {
     int rung;              /* of the stop ladder, in this state: 0 none, 1 TERM, 2 KILL */
     int64_t log_cut;       /* bytes of its log that were given up */
     int64_t complained_ms; /* when a start that must wait was last logged */
+    int starts;            /* of this attempt; each but the last came to nothing */
+    int64_t start_after_ms; /* monotonic: the next one not before */
     struct {
         double step_seconds, params_kept, done; /* done: part of all steps */
     } progress;                                 /* of the newest report; zeros = none yet */

@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static bool in_slurm;
@@ -117,12 +118,13 @@ static enum status leave_record(const char *dir, struct exit_record *record, str
                         : asked_by == SIGTERM ? ASKED_TERM
                                               : "";
     snprintf(record->asked, sizeof record->asked, "%s", asked);
-    for (;;) {
+    for (int failed = 1;; failed++) {
         enum status st = record_write_exit(dir, record, err);
         if (st == ST_OK || st == ST_NOT_FOUND)
             return st;
-        log_error("%s; trying again in 1 s", err->text);
-        sleep(1);
+        int64_t ms = clock_backoff_ms(failed, (uint64_t)getpid());
+        log_error("%s; trying again in %.1f s", err->text, (double)ms / 1000);
+        nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
     }
 }
 
@@ -279,8 +281,5 @@ int main(int argc, char **argv)
     if (st == ST_OK)
         return 0;
     log_error("%s", err.text);
-    if (in_slurm || !status_is_passing(st))
-        return status_exit_code(ST_IO);
-    sleep(1); /* under the lock, so that the next one is not started at once */
-    return LAUNCHER_TRY_AGAIN;
+    return in_slurm || !status_is_passing(st) ? status_exit_code(ST_IO) : LAUNCHER_TRY_AGAIN;
 }

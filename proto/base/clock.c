@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#define BACKOFF_MOST_MS 60000
+
 static int64_t read_ms(clockid_t id)
 {
     struct timespec ts;
@@ -54,6 +56,17 @@ int64_t clock_mono_ns(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int64_t clock_backoff_ms(int failed, uint64_t who)
+{
+    int64_t ms = 1000;
+    for (int i = 1; i < failed && ms < BACKOFF_MOST_MS; i++)
+        ms *= 2;
+    if (ms > BACKOFF_MOST_MS)
+        ms = BACKOFF_MOST_MS;
+    uint64_t mixed = (who + (uint64_t)failed) * UINT64_C(0x9e3779b97f4a7c15);
+    return ms - (int64_t)(mixed >> 32) % (ms / 4);
 }
 
 void clock_format(char out[21], int64_t wall_ms)

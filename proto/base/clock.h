@@ -26,6 +26,10 @@ void clock_fake_advance(struct clock_fake *f, int64_t ms);
 
 int64_t clock_mono_ns(void); /* for measuring */
 
+/* How long to wait after so many tries in a row that failed (1, 2, ...): 1, 2, 4 ... 60 s. Up to a quarter less,
+ * depending on `who`, so that many who failed together do not all come back together. */
+int64_t clock_backoff_ms(int failed, uint64_t who);
+
 /* "2026-01-31T12:34:56Z" into out[21]. */
 void clock_format(char out[21], int64_t wall_ms);
 /* The way back: exactly that form, from len bytes on. False for anything else. */

@@ -228,6 +228,32 @@ static void a_launcher_that_cannot_start_spends_nothing(void **state)
     assert_int_equal(a->job.attempt.number, 1);
 }
 
+/* Where nothing can be started, the next try comes later each time, and nearly every minute in the end; a new attempt
+ * begins at once. */
+static void a_start_that_fails_is_tried_ever_more_rarely(void **state)
+{
+    struct bed *bed = *state;
+    struct told told = {.base.ops = &told_ops};
+    struct active *a = submit(bed);
+    apply(bed, a, ON_PLACE, 1000);
+    bed->daemon.launch = &told.base;
+    job_act(&bed->daemon, a);
+    assert_int_equal(told.starts, 1);
+    for (int64_t most_ms = 1000; most_ms < 600000; most_ms *= 2) {
+        int64_t limit_ms = most_ms < 60000 ? most_ms : 60000, waited_ms = 0;
+        for (int before = told.starts; told.starts == before; waited_ms += 250)
+            tick(bed, &told, EVIDENCE_ABSENT, 250);
+        assert_in_range(waited_ms, limit_ms * 3 / 4, limit_ms + 250);
+    }
+    apply(bed, a, ON_END_RETRY, 0);
+    apply(bed, a, ON_PLACE, 0);
+    int before = told.starts;
+    job_act(&bed->daemon, a);
+    assert_int_equal(told.starts, before + 1);
+    tick(bed, &told, EVIDENCE_ABSENT, 1000);
+    assert_int_equal(told.starts, before + 2);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -239,6 +265,7 @@ int main(void)
         TEST(what_was_not_started_cannot_be_lost),
         TEST(what_was_handed_over_can_be_lost),
         TEST(a_launcher_that_cannot_start_spends_nothing),
+        TEST(a_start_that_fails_is_tried_ever_more_rarely),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,12 +107,26 @@ static void json_says_where(void **state)
     json_object_put(obj);
 }
 
+/* Many that fail together: each waits longer from time to time, and no two of a few wait alike. */
+static void waits_grow_and_differ(void **state)
+{
+    (void)state;
+    static const int64_t most_ms[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
+    for (int failed = 1; failed <= 8; failed++)
+        for (uint64_t who = 0; who < 1000; who++) {
+            int64_t ms = clock_backoff_ms(failed, who), most = most_ms[failed - 1];
+            assert_in_range(ms, most - most / 4 + 1, most);
+            assert_int_not_equal(ms, clock_backoff_ms(failed, who + 1));
+        }
+    assert_in_range(clock_backoff_ms(1000000, 1), 45000, 60000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err_keeps_values),       cmocka_unit_test(buf_stops_at_its_maximum),
         cmocka_unit_test(rng_is_a_pure_function), cmocka_unit_test(file_write_is_atomic),
-        cmocka_unit_test(json_says_where),
+        cmocka_unit_test(json_says_where),        cmocka_unit_test(waits_grow_and_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
