@@ -6,9 +6,10 @@
  *     stored_i = need_i (1 - s_i)
  *     P        = total - sum over all groups of (cost (1 - stored) + bias (1 - m))
  * and backwards, sources before users, with D_i = dP/dneed_i:
- *     D_i      = cost (1 - s_i) + D_src s_i other_i        other_i = (1 - m_src) users_src without
- * i's factor dP/dm_i  = bias + D_i users_i dP/ds_i  = need_i (D_src other_i - cost) Group indices
- * do not mix, so each is a column of at most FRAME_SITES_MAX sites and needs no memory.
+ *     D_i      = cost (1 - s_i) + D_src s_i other_i        other_i = (1 - m_src) users_src without i's factor
+ *     dP/dm_i  = bias + D_i users_i
+ *     dP/ds_i  = need_i (D_src other_i - cost)
+ * Group indices do not mix, so each is a column of at most FRAME_SITES_MAX sites and needs no memory.
  */
 #include "structure/structure.h"
 

@@ -247,9 +247,7 @@ enum status run_checkpoint(struct run *r, struct err *err)
     return run_agree(r, st, err);
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static enum status make_blocks(struct run *r, struct json_object *o, struct err *err)
 {

@@ -362,9 +362,7 @@ static enum status after_step(struct run *r, const struct phase_plan *plan,
     return hyper_step(r, err);
 }
 
-/* ---- the stage
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the stage ------------------------------------------------------------------------------- */
 
 static enum status open_search(struct run *r, struct err *err)
 {

@@ -1,9 +1,8 @@
 /* export.h - a model's weights for other programs, and the way back (docs/spec/checkpoint.md).
  *
- *   shared    every unique row stored once: the compact table under our names, "index.SITE" maps
- * (I32 [kept,2]: owning site, position among the groups it stores), shape and structure in the
- * metadata expanded  official names and shapes; shared rows copied to every user, pruned groups
- * zero
+ *   shared    every unique row stored once: the compact table under our names, "index.SITE" maps (I32 [kept,2]: owning
+ *             site, position among the groups it stores), shape and structure in the metadata
+ *   expanded  official names and shapes; shared rows copied to every user, pruned groups zero
  *
  * Both are safetensors files that stock readers open; warm-up heads are left out.
  */

@@ -7,9 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- shared
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- shared ---------------------------------------------------------------------------------- */
 
 static enum status load_table(struct safetensors *f, struct model *m, struct err *err)
 {

@@ -131,9 +131,7 @@ static void put_header(struct buf *b, const struct safetensors_out *const *sorte
         b->data[i] = (char)((uint64_t)(b->len - 8) >> 8 * i);
 }
 
-/* ---- data
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 static enum status put(struct out_file *f, const void *data, size_t bytes, struct err *err)
 {

@@ -4,8 +4,8 @@
  *     ctx_begin(cx, &cfg);                    empty arena and tape, new key
  *     loss = model_loss(...);                 a column of op_ calls
  *     ctx_backward(cx, loss);                 gradients accumulate
- *     TRY(ctx_finish(cx, err));               the first failure of the column, or NaN/Inf in the
- * loss; BEFORE the optimiser changes a parameter
+ *     TRY(ctx_finish(cx, err));               the first failure of the column, or NaN/Inf in the loss;
+ *                                             BEFORE the optimiser changes a parameter
  *
  * Sticky error: the first failing op records code and sentence; later ops see it, do nothing and
  * return NULL; ops accept NULL inputs then. Model code checks nothing.

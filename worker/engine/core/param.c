@@ -5,7 +5,6 @@
 #include "engine/backend/memory.h"
 #include "engine/core/init.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -218,22 +217,6 @@ void params_zero_grads(struct params *p)
 {
     if (p->grad)
         memory_host.zero(p->grad, (size_t)p->size * sizeof(real));
-}
-
-bool params_grads_finite(const struct params *p)
-{
-    /* 0 * x is 0 for a finite x and NaN else: a sum without branches, which the compiler can widen
-     */
-    real sum[16] = {0};
-    int64_t i = 0;
-    for (; i + 16 <= p->size; i += 16)
-        for (int j = 0; j < 16; j++)
-            sum[j] += 0 * p->grad[i + j];
-    for (; i < p->size; i++)
-        sum[0] += 0 * p->grad[i];
-    for (int j = 1; j < 16; j++)
-        sum[0] += sum[j];
-    return sum[0] == 0;
 }
 
 void params_freeze(struct params *p, enum param_group group, bool frozen)

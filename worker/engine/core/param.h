@@ -68,8 +68,6 @@ struct param *params_find(struct params *p, const char *name); /* NULL if none *
 real *params_values(struct params *p);
 real *params_grads(struct params *p);
 void params_zero_grads(struct params *p);
-/* False when any gradient is NaN or infinite: asked before the optimiser's step. */
-bool params_grads_finite(const struct params *p);
 /* Gradients of this group are neither computed nor applied: tensors' grad = NULL while frozen. */
 void params_freeze(struct params *p, enum param_group group, bool frozen);
 

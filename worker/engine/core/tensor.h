@@ -2,7 +2,7 @@
  *
  * Lifetimes: parameters live in the parameter table's blocks for the whole run
  * (engine/core/param.h); everything else lives in the step arena of a ctx and is gone after
- * ctx_reset(). A tensor never owns its memory. grad is NULL where no gradient is wanted; backward
+ * the next ctx_begin(). A tensor never owns its memory. grad is NULL where no gradient is wanted; backward
  * accumulates into it. Large gradients of operators' outputs exist only while backward needs them, see
  * ctx_tensor(). What a block made is gone after it, see ctx_block(): its data is NULL then, unless backward needs it.
  */

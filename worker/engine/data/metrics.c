@@ -82,16 +82,6 @@ void rec_metrics_add(struct rec_metrics *m, int family, const real *score, const
             m->hits[group][o][k] += best[o] < Q && best[o] < top_k[k];
 }
 
-void rec_metrics_merge(struct rec_metrics *m, const struct rec_metrics *other)
-{
-    for (int g = 0; g < METRIC_GROUPS; g++) {
-        m->records[g] += other->records[g];
-        for (int o = 0; o < METRIC_OVERLAPS; o++)
-            for (int k = 0; k < METRIC_KS; k++)
-                m->hits[g][o][k] += other->hits[g][o][k];
-    }
-}
-
 static struct rec_score score_of(int64_t hits, int64_t n)
 {
     if (!n)

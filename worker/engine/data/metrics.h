@@ -29,7 +29,6 @@ struct rec_metrics {
  * query first; a NaN score counts as the lowest. */
 void rec_metrics_add(struct rec_metrics *m, int family, const real *score, const real *box,
                      int64_t Q, const real truth[4]);
-void rec_metrics_merge(struct rec_metrics *m, const struct rec_metrics *other);
 
 struct rec_score {
     int64_t records;

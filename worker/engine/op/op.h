@@ -90,8 +90,7 @@ struct tensor *op_group_norm(struct ctx *cx, struct tensor *x, struct tensor *w,
 /* k * a[B,M,C] b[B,N,C]^T -> [B,M,N]. */
 struct tensor *op_matmul_nt(struct ctx *cx, struct tensor *a, struct tensor *b, double k);
 
-/* ---- scalars (dims 0, one element) ------------------------------------------------------------
- */
+/* ---- scalars (dims 0, one element) ----------------------------------------------------------- */
 
 struct tensor *op_sum(struct ctx *cx, struct tensor *x);
 /* sum of k_i * x_i over n scalars. */
@@ -117,8 +116,7 @@ struct tensor *op_giou_rows(struct ctx *cx, struct tensor *x, const int32_t *row
  * 5 */
 struct tensor *op_align_loss(struct ctx *cx, struct tensor *z, const uint8_t *pos, double norm);
 
-/* ---- groups of weights: where the structure meets the tape -------------------------------------
- */
+/* ---- groups of weights: where the structure meets the tape ----------------------------------- */
 
 /* A matrix seen as N groups: `axis` 0: rows g*width..; 1: columns g*width... */
 struct group_layout {
@@ -155,8 +153,7 @@ struct tensor *op_group_norms(struct ctx *cx, const struct group_slice *slices, 
                               int ngroups,
                               double norm); /* group j = slices[first[j] .. first[j+1]) */
 
-/* ---- hypernetwork ------------------------------------------------------------------------------
- */
+/* ---- hypernetwork ---------------------------------------------------------------------------- */
 
 /* One GRU step (Cho et al. 2014; PyTorch's gate order r,z,n): x [I], h [D]; w_ih [3D,I], w_hh
  * [3D,D], b_ih, b_hh [3D]. */
