@@ -84,6 +84,12 @@ static const char *span(char out[32], int64_t ms)
     return out;
 }
 
+/* Since a time that a worker's clock may have told. */
+static const char *span_since(const struct daemon *d, char out[32], int64_t ms)
+{
+    return span(out, ms > 0 ? daemon_now_ms(d) - ms : 0);
+}
+
 /* ---- what waits ------------------------------------------------------------------------------- */
 
 static bool is_before(const struct job *a, const struct job *b)
@@ -281,7 +287,7 @@ static void explain_slurm(struct daemon *d, struct explanation *x)
 static void explain_starting(struct daemon *d, struct explanation *x)
 {
     char text[32];
-    const char *since = span(text, daemon_now_ms(d) - x->job.attempt.started_ms);
+    const char *since = span_since(d, text, x->job.attempt.started_ms);
     if (x->job.in_slurm && x->job.state == JOB_SUBMITTED)
         snprintf(x->summary, sizeof x->summary, "attempt %d has been in Slurm's queue for %s",
                  x->job.attempt.number, since);
@@ -307,7 +313,7 @@ static void explain_running(struct daemon *d, struct explanation *x)
                  p.progress->phase, (unsigned long long)p.progress->total_step,
                  (unsigned long long)p.progress->total_steps,
                  span(eta, (int64_t)(fmin(p.progress->eta_seconds, ETA_MOST_S) * 1000)),
-                 span(age, daemon_now_ms(d) - p.progress->time_ms));
+                 span_since(d, age, p.progress->time_ms));
     else
         snprintf(x->summary, sizeof x->summary, "it runs; it has not reported a step yet");
     wire_progress_fini(&p);

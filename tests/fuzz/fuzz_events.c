@@ -1,7 +1,7 @@
 /* fuzz_events.c - any row of things that happen to a job, and any bytes as what the store holds of them. An input is a
  * row of steps: 0..199 an event of the state machine, 200..255 a stored event with kind, series, length and bytes.
  * Holds: an edge that is not in the table is refused; what the events add up to is the job's state, before and after
- * memory is read anew; Watch, Get and List can give whatever is stored.
+ * memory is read anew; Watch, Get, Explain and List can give whatever is stored.
  */
 #include "daemon_bed.h"
 
@@ -68,6 +68,7 @@ static void look(void)
     static const uint8_t job[] = {0x0a, 1, '0' + JOB};
     bed_call_bytes(bed_method("Watch"), ROLE_OPERATOR, job, sizeof job);
     bed_call_bytes(bed_method("Get"), ROLE_READ_ONLY, job, sizeof job);
+    bed_call_bytes(bed_method("Explain"), ROLE_OPERATOR, job, sizeof job);
     bed_call_bytes(bed_method("List"), ROLE_OPERATOR, job, 0);
 }
 

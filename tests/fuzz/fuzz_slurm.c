@@ -12,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 typedef bool (*parse_f)(const char *line, size_t len, struct slurm_row *ret_row);
 static const parse_f parsers[] = {slurm_parse_squeue, slurm_parse_show_job, slurm_parse_sacct,
                                   slurm_parse_jobcomp};
+#define NODES_MOST 5
 #define PARSERS (sizeof parsers / sizeof *parsers)
 
 static void ends(const char *text, size_t size)
@@ -35,9 +36,17 @@ static void as_line(parse_f parse, const char *line, size_t len)
     ends(row.name, sizeof row.name);
 }
 
+static int count(const char *text, char c)
+{
+    int n = 0;
+    for (; *text; text++)
+        n += *text == c;
+    return n;
+}
+
 static void as_text(const char *data, size_t size)
 {
-    char *text = strndup(data, size), mpi[32], said[64];
+    char *text = strndup(data, size), mpi[32], said[64], nodes[64] = "n1";
     if (slurm_parse_sbatch(text) < 0)
         abort();
     if (slurm_parse_mpi_list(text, mpi))
@@ -47,6 +56,10 @@ static void as_text(const char *data, size_t size)
     for (const char *p = said; *p; p++)
         if ((unsigned char)*p < ' ')
             abort();
+    slurm_add_nodes(nodes, sizeof nodes, NODES_MOST, text);
+    ends(nodes, sizeof nodes);
+    if (strncmp(nodes, "n1", 2) != 0 || count(nodes, ',') >= NODES_MOST)
+        abort();
     if (slurm_trouble_of(text) > SLURM_NO_ACCOUNTING)
         abort();
     free(text);
