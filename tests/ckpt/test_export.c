@@ -176,6 +176,31 @@ static void another_models_file_is_refused(void **state)
     frame_destroy(frame);
 }
 
+/* Of a file whose metadata tell of 65536 hidden units, nothing of that size is asked for. */
+static void sizes_that_do_not_add_up_are_refused(void **state)
+{
+    struct rig *r = *state;
+    struct err err = {0};
+    struct buf whole;
+    struct model *m;
+    struct frame *frame;
+    buf_init(&whole, 64u << 20);
+    ok(file_read(&whole, r->shared, &err), &err);
+    static const char key[] = "\\\"fusion_ffn\\\":";
+    char *at = memmem(whole.data, whole.len, key, sizeof key - 1);
+    assert_non_null(at);
+    for (at += sizeof key - 1; *at >= '0' && *at <= '9'; at++)
+        *at = '9';
+    char *path = path_join(folder, "sizes.safetensors");
+    ok(file_write_atomic(path, whole.data, whole.len, 0600, &err), &err);
+    assert_int_equal(import_shared(&m, &frame, path, &err), ST_INVALID);
+    if (!strstr(err.text, "the structure is of a dense model of"))
+        fail_msg("%s", err.text);
+    unlink(path);
+    free(path);
+    buf_fini(&whole);
+}
+
 /* Every cut-off length: an error, never a crash, nothing leaks (the sanitizers watch). */
 static void a_damaged_file_is_refused(void **state)
 {
@@ -204,6 +229,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(both_forms_answer_alike_in_a_dense_model),
         cmocka_unit_test(half_precision_is_half_the_file),
         cmocka_unit_test(another_models_file_is_refused),
+        cmocka_unit_test(sizes_that_do_not_add_up_are_refused),
         cmocka_unit_test(a_damaged_file_is_refused),
     };
     if (argc > 1)

@@ -21,8 +21,10 @@ static enum status load_table(struct safetensors *f, struct model *m, struct err
     return ST_OK;
 }
 
+/* want: NULL, or the frame that it must have. With it the sizes are known before memory is asked for them. */
 static enum status create_stored(struct model **ret_model, struct frame **ret_frame,
-                                 struct safetensors *f, const char *path, struct err *err)
+                                 struct safetensors *f, const char *path, const struct frame *want,
+                                 struct err *err)
 {
     const char *shape_json = safetensors_metadata(f, "espalier.shape");
     const char *st_json = safetensors_metadata(f, "espalier.structure");
@@ -34,7 +36,12 @@ static enum status create_stored(struct model **ret_model, struct frame **ret_fr
                        "%s lacks the model's kind, shape or structure in its metadata", path);
     TRY(shape_read_json(&shape, shape_json, err));
     TRY(structure_read_json(ret_frame, &st, st_json, strlen(st_json), err));
-    enum status status = model_create(ret_model, kind, &shape, *ret_frame, st, false, 0, err);
+    enum status status = ST_OK;
+    if (want && !frame_equal(*ret_frame, want))
+        status = err_set(err, ST_INVALID,
+                         "%s holds a model of other sizes or sharing options than the job's", path);
+    if (status == ST_OK)
+        status = model_create(ret_model, kind, &shape, *ret_frame, st, false, 0, err);
     structure_destroy(st);
     if (status != ST_OK)
         frame_destroy(*ret_frame);
@@ -42,9 +49,10 @@ static enum status create_stored(struct model **ret_model, struct frame **ret_fr
 }
 
 static enum status read_shared(struct model **ret_model, struct frame **ret_frame,
-                               struct safetensors *f, const char *path, struct err *err)
+                               struct safetensors *f, const char *path, const struct frame *want,
+                               struct err *err)
 {
-    TRY(create_stored(ret_model, ret_frame, f, path, err));
+    TRY(create_stored(ret_model, ret_frame, f, path, want, err));
     enum status st = load_table(f, *ret_model, err);
     if (st != ST_OK) {
         model_destroy(*ret_model);
@@ -63,7 +71,7 @@ enum status import_shared(struct model **ret_model, struct frame **ret_frame, co
     TRY(safetensors_open(&f, path, err));
     const char *format = safetensors_metadata(f, "espalier.format");
     enum status st = format && strcmp(format, "shared-1") == 0
-                         ? read_shared(&m, &frame, f, path, err)
+                         ? read_shared(&m, &frame, f, path, NULL, err)
                          : err_set(err, ST_INVALID, "%s is not a shared export (format %s)", path,
                                    format ? format : "unknown");
     safetensors_close(f);
@@ -80,15 +88,11 @@ static enum status import_from_shared(struct model *dense, struct safetensors *f
 {
     struct model *m;
     struct frame *frame;
-    TRY(read_shared(&m, &frame, f, path, err));
+    TRY(read_shared(&m, &frame, f, path, binding_frame(model_binding(dense)), err));
     struct params *p = model_params(dense);
-    enum status st = ST_OK;
-    if (!frame_equal(frame, binding_frame(model_binding(dense))))
-        st = err_set(err, ST_INVALID,
-                     "%s holds a model of other sizes or sharing options than the job's", path);
-    if (st == ST_OK)
-        st = expand_values(p, params_values(p), model_params(m), params_values(model_params(m)),
-                           binding_hard(model_binding(m)), err);
+    enum status st =
+        expand_values(p, params_values(p), model_params(m), params_values(model_params(m)),
+                      binding_hard(model_binding(m)), err);
     model_destroy(m);
     frame_destroy(frame);
     return st;

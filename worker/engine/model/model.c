@@ -24,7 +24,15 @@ static enum status check_frame(const struct model_shape *shape, const struct fra
                            i ? "text" : "vision", f->layers, f->width, f->heads, f->ffn, w->layers,
                            w->width, w->heads, w->ffn);
     }
-    return ST_OK;
+    struct model_count count;
+    model_shape_count(shape, &count);
+    if (frame->total == count.whole && frame->backbones == count.backbones)
+        return ST_OK;
+    return err_set(err, ST_INVALID,
+                   "the structure is of a dense model of %lld parameters, %lld of them in the "
+                   "backbones; this model has %lld and %lld",
+                   (long long)frame->total, (long long)frame->backbones, (long long)count.whole,
+                   (long long)count.backbones);
 }
 
 static enum status build(struct model *m, const struct frame *frame, const struct structure *hard,
