@@ -7,6 +7,7 @@
 #include "job/records.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "daemon.h"
 #include "job/change.h"
 #include "job/folder.h"
@@ -97,6 +98,12 @@ enum status records_take_spool(struct daemon *d, struct active *a, struct err *e
     enum status st = file_read(&b, path, err);
     if (st == ST_OK)
         st = take_frames(d, a, &b, err);
+    else if (st == ST_LIMIT) {
+        /* It does not become smaller by waiting, and its job would never end. */
+        log_warn("job %lld: nothing is taken of what its worker left: %s", (long long)a->job.id,
+                 err->text);
+        st = ST_OK;
+    }
     buf_fini(&b);
     return st;
 }

@@ -310,17 +310,23 @@ class Worker(Case):
         self.assertIn("three | last without end", self.d.get(job).text)
 
     def test_a_spooled_end_record_counts(self):
-        done = R.Record(number=3, done=R.Done(success=True))
+        done = R.Record(number=4, done=R.Done(success=True))
+        nan = R.Record(number=3, phase_done=J.PhaseTime(phase="task", seconds=float("nan")))  # keeps no attempt from ending
         job = self.begin(1000)
         self.report(R.Record(number=1, hello=R.Hello()))
         with open(os.path.join(self.d.folder(job), "spool", "attempt-1"), "wb") as f:
-            f.write(spool(job, 1, R.Record(number=1, hello=R.Hello()), R.Record(number=2, note=J.Note(text="late")), done))
+            f.write(spool(job, 1, R.Record(number=1, hello=R.Hello()), R.Record(number=2, note=J.Note(text="late")), nan, done))
             f.write(b"R\xff\xff")  # torn
         self.d.wait(job, "COMPLETED")
         self.assertIn("late", [e.note.text for e in self.d.events(job)])
         job = self.begin(1000)  # another job's spool says nothing
         with open(os.path.join(self.d.folder(job), "spool", "attempt-1"), "wb") as f:
             f.write(spool("1", 1, done))
+        self.assertEqual(self.d.wait(job, "FAILED").reason, "no_done_record")
+        job = self.begin(1000)  # larger than any worker's: it is not read again and again
+        with open(os.path.join(self.d.folder(job), "spool", "attempt-1"), "wb") as f:
+            f.write(spool(job, 1, done))
+            f.truncate(81 << 20)
         self.assertEqual(self.d.wait(job, "FAILED").reason, "no_done_record")
 
     def test_what_the_worker_says_of_its_end(self):
