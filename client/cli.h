@@ -10,7 +10,7 @@
 #include "client/exits.h"
 #include "rpc/rpc.h"
 #include "term/table.h"
-#include "term/term.h"
+#include "base/term.h"
 
 #include <json-c/json.h>
 

@@ -3,11 +3,11 @@
 #include "client/doctor.h"
 #include "client/message.h"
 
+#include "base/diagnosis.h"
+
 #include <string.h>
 
 #define DOCTOR_MS 250000
-#define TEXT_COLUMN 23
-#define HELPS "what helps: "
 #define FAULT ESPALIER__V1__CHECK_RESULT__CHECK_RESULT_FAULT
 
 /* What both sides said, in one list. */
@@ -22,34 +22,15 @@ static void add(struct report *r, const Espalier__V1__Check *check)
         r->check[r->n++] = check;
 }
 
-static enum style result_style(Espalier__V1__CheckResult result)
-{
-    switch ((int)result) {
-    case ESPALIER__V1__CHECK_RESULT__CHECK_RESULT_OK:
-        return STYLE_GREEN;
-    case ESPALIER__V1__CHECK_RESULT__CHECK_RESULT_WARNING:
-        return STYLE_YELLOW;
-    case ESPALIER__V1__CHECK_RESULT__CHECK_RESULT_FAULT:
-        return STYLE_RED;
-    default:
-        return STYLE_DIM;
-    }
-}
-
 static void print_check(struct buf *out, const struct term *t, const Espalier__V1__Check *c)
 {
     char result[16];
-    term_style(out, t, result_style(c->result), "%-8s",
-               enum_text(&espalier__v1__check_result__descriptor, (int)c->result, result));
-    buf_printf(out, " %-13.31s ", c->name);
-    text_wrap(out, t, TEXT_COLUMN, c->text);
-    buf_puts(out, "\n");
-    if (!c->remedy[0])
-        return;
-    buf_printf(out, "%*s", TEXT_COLUMN, "");
-    term_style(out, t, STYLE_DIM, "%s", HELPS);
-    text_wrap(out, t, TEXT_COLUMN + (int)strlen(HELPS), c->remedy);
-    buf_puts(out, "\n");
+    diagnosis_print(out, t,
+                    &(struct diagnosis){.result = enum_text(&espalier__v1__check_result__descriptor,
+                                                            (int)c->result, result),
+                                        .name = c->name,
+                                        .text = c->text,
+                                        .remedy = c->remedy});
 }
 
 static int print_report(struct cli *cli, const struct report *r)

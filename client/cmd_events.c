@@ -240,7 +240,7 @@ static int print_summary(struct metrics *m)
         const struct series *s = &m->series[i];
         struct buf name;
         buf_init(&name, 4096);
-        text_clean(&name, s->name, strlen(s->name));
+        term_clean(&name, s->name, strlen(s->name));
         table_cell(&table, STYLE_PLAIN, "%s", buf_str(&name));
         table_cell(&table, STYLE_BOLD, "%.6g", s->last);
         table_cell(&table, STYLE_DIM, "%.16s", s->unit ? s->unit : "");

@@ -10,12 +10,12 @@
 static void print_cause(struct buf *out, const struct term *t, const Espalier__V1__Cause *c)
 {
     buf_puts(out, t->unicode ? "  \u2022 " : "  * ");
-    text_wrap(out, t, 4, c->text);
+    term_wrap(out, t, 4, c->text);
     buf_puts(out, "\n");
     if (!c->remedy[0])
         return;
     term_style(out, t, STYLE_DIM, "%s", HELPS);
-    text_wrap(out, t, (int)strlen(HELPS), c->remedy);
+    term_wrap(out, t, (int)strlen(HELPS), c->remedy);
     buf_puts(out, "\n");
 }
 
@@ -28,7 +28,7 @@ static int print_reply(struct cli *cli, const Espalier__V1__ExplainReply *r)
     buf_puts(&out, "  ");
     term_style(&out, &cli->out, state_style(r->state), "%s", state_text(r->state, state));
     buf_puts(&out, "  ");
-    text_wrap(&out, &cli->out, text_width(buf_str(&out)), r->summary);
+    term_wrap(&out, &cli->out, term_width(buf_str(&out)), r->summary);
     buf_puts(&out, "\n");
     for (size_t i = 0; i < r->n_causes; i++)
         print_cause(&out, &cli->out, r->causes[i]);

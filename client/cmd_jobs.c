@@ -90,7 +90,7 @@ static void add_row(struct table *t, const Espalier__V1__JobSummary *j)
     struct buf name;
     bool over = exit_of_state(j->state) >= 0;
     buf_init(&name, 4096);
-    text_clean(&name, j->name, strlen(j->name));
+    term_clean(&name, j->name, strlen(j->name));
     table_cell(t, STYLE_BOLD, "%s", j->id);
     table_cell(t, STYLE_PLAIN, "%s", buf_str(&name));
     if (j->attempt > 1)

@@ -14,7 +14,7 @@ static int print_chunk(struct cli *cli, const Espalier__V1__LogChunk *chunk)
                  format_size(size, chunk->gone_bytes));
     buf_init(&out, 64 << 20);
     if (cli->out.tty)
-        text_clean(&out, (const char *)chunk->text.data, chunk->text.len);
+        term_clean(&out, (const char *)chunk->text.data, chunk->text.len);
     else
         buf_add(&out, chunk->text.data, chunk->text.len);
     int code = cli_print(cli, &out);

@@ -27,7 +27,7 @@ static void add_row(struct table *t, const Espalier__V1__Node *n)
     struct buf host, jobs;
     buf_init(&host, 4096);
     buf_init(&jobs, 1 << 16);
-    text_clean(&host, n->host, strlen(n->host));
+    term_clean(&host, n->host, strlen(n->host));
     for (size_t i = 0; i < n->n_jobs; i++)
         buf_printf(&jobs, "%s%s", i ? " " : "", n->jobs[i]);
     table_cell(t, STYLE_PLAIN, "%s", buf_str(&host));

@@ -93,7 +93,7 @@ static void show_progress(struct transfer *t)
              (double)t->have / (double)(t->file->size_bytes + !t->file->size_bytes), STYLE_CYAN);
     buf_printf(&out, "  %s / %s  ", format_size(have, t->have),
                format_size(whole, t->file->size_bytes));
-    text_clean(&out, t->file->name, strlen(t->file->name));
+    term_clean(&out, t->file->name, strlen(t->file->name));
     buf_puts(&out, "\n");
     live_draw(&t->live, buf_str(&out));
     buf_fini(&out);

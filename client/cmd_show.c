@@ -19,7 +19,7 @@ static void text_row(struct buf *out, const struct term *t, const char *name, co
     if (!text[0])
         return;
     label(out, t, name);
-    text_clean(out, text, strlen(text));
+    term_clean(out, text, strlen(text));
     buf_puts(out, "\n");
 }
 
@@ -28,12 +28,12 @@ static void head(struct buf *out, const struct term *t, const Espalier__V1__Job 
     char state[16];
     term_style(out, t, STYLE_BOLD, "job %s", j->id);
     buf_puts(out, j->name[0] ? "  " : "");
-    text_clean(out, j->name, strlen(j->name));
+    term_clean(out, j->name, strlen(j->name));
     buf_puts(out, "  ");
     term_style(out, t, state_style(j->state), "%s", state_text(j->state, state));
     if (j->reason[0]) {
         buf_puts(out, " (");
-        text_clean(out, j->reason, strlen(j->reason));
+        term_clean(out, j->reason, strlen(j->reason));
         buf_puts(out, ")");
     }
     buf_puts(out, "\n");
@@ -70,7 +70,7 @@ static void attempt_row(struct buf *out, const struct term *t, const Espalier__V
     buf_printf(out, "#%-2u %s", a->number, format_time(when, a->started_ms));
     if (a->host[0]) {
         buf_puts(out, " on ");
-        text_clean(out, a->host, strlen(a->host));
+        term_clean(out, a->host, strlen(a->host));
     }
     if (a->resumed_step)
         buf_printf(out, " from step %llu", (unsigned long long)a->resumed_step);
@@ -105,7 +105,7 @@ static void progress(struct buf *out, const struct term *t, const Espalier__V1__
     if (!p)
         return;
     label(out, t, "progress");
-    text_clean(out, p->phase, strlen(p->phase));
+    term_clean(out, p->phase, strlen(p->phase));
     buf_printf(out, " %llu / %llu, in all %llu / %llu\n", (unsigned long long)p->step,
                (unsigned long long)p->steps, (unsigned long long)p->total_step,
                (unsigned long long)p->total_steps);
@@ -142,7 +142,7 @@ static void places(struct buf *out, const struct term *t, const Espalier__V1__Jo
         const Espalier__V1__RankPlace *p = j->places[i];
         label(out, t, i ? "" : "ranks");
         buf_printf(out, "%zu on ", i);
-        text_clean(out, p->host, strlen(p->host));
+        term_clean(out, p->host, strlen(p->host));
         buf_puts(out, ", cores ");
         number_list(out, p->cores, p->n_cores);
         if (p->n_gpus) {
@@ -163,7 +163,7 @@ static void slurm(struct buf *out, const struct term *t, const Espalier__V1__Slu
         {" ", s->state}, {", ", s->reason}, {", partition ", s->partition}, {", nodes ", s->nodes}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         buf_puts(out, parts[i][1][0] ? parts[i][0] : "");
-        text_clean(out, parts[i][1], strlen(parts[i][1]));
+        term_clean(out, parts[i][1], strlen(parts[i][1]));
     }
     buf_puts(out, "\n");
 }
@@ -191,7 +191,7 @@ static void artifacts(struct buf *out, const struct term *t, const Espalier__V1_
     for (size_t i = 0; i < j->n_artifacts; i++) {
         struct buf name;
         buf_init(&name, 65536);
-        text_clean(&name, j->artifacts[i]->name, strlen(j->artifacts[i]->name));
+        term_clean(&name, j->artifacts[i]->name, strlen(j->artifacts[i]->name));
         table_cell(&table, STYLE_PLAIN, "%s", buf_str(&name));
         table_cell(&table, STYLE_PLAIN, "%s", format_size(text, j->artifacts[i]->size_bytes));
         table_cell(&table, STYLE_DIM, "%.12s", j->artifacts[i]->sha256);

@@ -50,7 +50,7 @@ static void print_options(struct buf *out, const struct term *t, const struct op
         snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->value ? " " : "",
                  o->value ? o->value : "");
         buf_printf(out, "  %-24s  ", left);
-        text_wrap(out, t, OPTION_COLUMN, o->help);
+        term_wrap(out, t, OPTION_COLUMN, o->help);
         buf_puts(out, "\n");
     }
 }

@@ -42,7 +42,7 @@ static void kind(struct buf *out, const struct term *t, enum style style, const 
 
 static void clean(struct buf *out, const char *text)
 {
-    text_clean(out, text, strlen(text));
+    term_clean(out, text, strlen(text));
 }
 
 static void state_line(struct buf *out, const struct term *t, const Espalier__V1__StateChange *s)
@@ -162,7 +162,7 @@ static void source_line(struct buf *out, const struct term *t, const char *text,
     const char *stop = memchr(line, '\n', (size_t)(end - line));
     size_t n = (size_t)((stop ? stop : end) - line);
     buf_puts(out, "    ");
-    text_clean(out, line, n > 160 ? 160 : n);
+    term_clean(out, line, n > 160 ? 160 : n);
     buf_puts(out, "\n    ");
     size_t at = 0;
     for (int c = 1; c < f->column && at < n && at < 160; c++) {
@@ -179,18 +179,7 @@ void findings_text(struct buf *out, const struct term *t, const char *file_name,
 {
     for (int i = 0; i < findings->n; i++) {
         const struct finding *f = &findings->list[i];
-        char where[32] = "";
-        if (f->line > 0)
-            snprintf(where, sizeof where, ":%d:%d", f->line, f->column);
-        term_style(out, t, STYLE_BOLD, "%s%s:", file_name, where);
-        buf_puts(out, " ");
-        term_style(out, t, f->warning ? STYLE_YELLOW : STYLE_RED,
-                   "%s:", f->warning ? "warning" : "error");
-        buf_puts(out, " ");
-        if (f->key[0])
-            buf_printf(out, "%s: ", f->key);
-        clean(out, f->text);
-        buf_puts(out, "\n");
+        finding_print(out, t, file_name, f);
         if (text && f->line > 0)
             source_line(out, t, text, len, f);
     }

@@ -184,7 +184,7 @@ static void draw_head(const struct job_view *v, const struct term *t, int64_t no
     int64_t until = v->ended_ms ? v->ended_ms : now_ms;
     term_style(out, t, STYLE_BOLD, "job %s", v->id);
     buf_puts(out, v->name[0] ? "  " : "");
-    text_clean(out, v->name, strlen(v->name));
+    term_clean(out, v->name, strlen(v->name));
     buf_puts(out, "  ");
     term_style(out, t, state_style(v->state), "%s", state_text(v->state, state));
     if (v->attempt > 1)

@@ -345,9 +345,11 @@ static void print_help(void)
 static enum status verdict(const struct config_source *s, struct err *err)
 {
     int n = s->file_findings.errors + s->option_findings.errors;
+    struct term t;
     struct buf text;
+    term_init(&t, STDERR_FILENO, COLOUR_AUTO);
     buf_init(&text, 1 << 20);
-    config_print_findings(s, &text);
+    config_print_findings(s, &t, &text);
     fputs(buf_str(&text), stderr);
     buf_fini(&text);
     return n == 0 ? ST_OK

@@ -2,7 +2,7 @@
 #ifndef TERM_BAR_H
 #define TERM_BAR_H
 
-#include "term/term.h"
+#include "base/term.h"
 
 /* part in [0,1], cut to it; NaN draws an empty bar. */
 void bar_draw(struct buf *out, const struct term *t, int columns, double part, enum style style);

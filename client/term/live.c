@@ -36,8 +36,8 @@ void live_draw(struct live *l, const char *text)
         buf_init(&line, 1 << 16);
         buf_init(&cut, 1 << 16);
         buf_add(&line, text, n);
-        text_fit(&cut, l->term, buf_str(&line), l->term->columns - 1);
-        l->width[l->nlines++] = text_width(buf_str(&cut));
+        term_fit(&cut, l->term, buf_str(&line), l->term->columns - 1);
+        l->width[l->nlines++] = term_width(buf_str(&cut));
         buf_printf(&out, "%s\x1b[K\n", buf_str(&cut));
         buf_fini(&line);
         buf_fini(&cut);

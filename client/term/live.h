@@ -7,7 +7,7 @@
 #ifndef TERM_LIVE_H
 #define TERM_LIVE_H
 
-#include "term/term.h"
+#include "base/term.h"
 
 #define LIVE_LINES_MAX 64
 

@@ -66,9 +66,9 @@ static void shrink(const struct table *t, int columns, int least, int *width)
 static void measure(const struct table *t, const struct term *term, int width[TABLE_COLUMNS_MAX])
 {
     for (int c = 0; c < t->ncolumns; c++) {
-        width[c] = text_width(t->column[c].heading);
+        width[c] = term_width(t->column[c].heading);
         for (int i = c; i < t->ncells; i += t->ncolumns) {
-            int w = text_width(t->cell[i].text);
+            int w = term_width(t->cell[i].text);
             width[c] = w > width[c] ? w : width[c];
         }
     }
@@ -85,8 +85,8 @@ static void print_cell(const struct table *t, const struct term *term, struct bu
 {
     struct buf fitted;
     buf_init(&fitted, 1 << 16);
-    text_fit(&fitted, term, text, width);
-    int pad = width - text_width(buf_str(&fitted));
+    term_fit(&fitted, term, text, width);
+    int pad = width - term_width(buf_str(&fitted));
     bool right = t->column[c].right;
     buf_printf(out, "%*s", right ? pad : 0, "");
     term_style(out, term, style, "%s", buf_str(&fitted));

@@ -6,7 +6,7 @@
 #ifndef TERM_TABLE_H
 #define TERM_TABLE_H
 
-#include "term/term.h"
+#include "base/term.h"
 
 #define TABLE_COLUMNS_MAX 12
 

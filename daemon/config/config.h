@@ -127,6 +127,6 @@ void config_completion(struct buf *out);
 /* A file with every key as a comment at its default, for a start. */
 void config_example(struct buf *out);
 /* All findings, one a line. */
-void config_print_findings(const struct config_source *s, struct buf *out);
+void config_print_findings(const struct config_source *s, const struct term *t, struct buf *out);
 
 #endif

@@ -1,4 +1,5 @@
 /* print.c - the other readers of the table: what is in force, help, the document, the example. */
+#include "base/term.h"
 #include "base/text.h"
 #include "config/table.h"
 
@@ -218,23 +219,6 @@ void config_help(struct buf *out, bool markdown)
 
 #define HELP_WIDTH 92
 
-/* Words of a text in lines of at most `width`, each after the first begun by `indent`. */
-static void print_wrapped(struct buf *out, const char *text, int width, const char *indent)
-{
-    int at = 0;
-    while (*text) {
-        int word = (int)strcspn(text, " ");
-        if (at > 0 && at + 1 + word > width) {
-            buf_printf(out, "\n%s", indent);
-            at = 0;
-        }
-        buf_printf(out, "%s%.*s", at > 0 ? " " : "", word, text);
-        at += word + (at > 0);
-        text += word + (text[word] == ' ');
-    }
-    buf_puts(out, "\n");
-}
-
 void config_option_help(struct buf *out)
 {
     static const char indent[] = "                          ";
@@ -254,7 +238,8 @@ void config_option_help(struct buf *out)
         buf_printf(out, "  %-22s  ", left);
         if (strlen(left) > 22)
             buf_printf(out, "\n%s", indent);
-        print_wrapped(out, buf_str(&help), HELP_WIDTH - (int)strlen(indent), indent);
+        wrap_print(out, HELP_WIDTH, indent, buf_str(&help));
+        buf_puts(out, "\n");
         buf_fini(&help);
     }
 }
@@ -262,8 +247,8 @@ void config_option_help(struct buf *out)
 static void example_row(struct buf *out, const struct row *r)
 {
     buf_puts(out, "\n# ");
-    print_wrapped(out, r->help, HELP_WIDTH, "# ");
-    buf_printf(out, "#%s:", r->key);
+    wrap_print(out, HELP_WIDTH, "# ", r->help);
+    buf_printf(out, "\n#%s:", r->key);
     if (r->type == ROW_MAPS) {
         buf_puts(out, " [{");
         for (int f = 0; f < r->nfields; f++) {
@@ -288,14 +273,10 @@ void config_example(struct buf *out)
         example_row(out, &config_rows[i]);
 }
 
-void config_print_findings(const struct config_source *s, struct buf *out)
+void config_print_findings(const struct config_source *s, const struct term *t, struct buf *out)
 {
-    for (int i = 0; i < s->file_findings.n; i++) {
-        finding_print(out, s->file, &s->file_findings.list[i]);
-        buf_puts(out, "\n");
-    }
-    for (int i = 0; i < s->option_findings.n; i++) {
-        finding_print(out, "command line", &s->option_findings.list[i]);
-        buf_puts(out, "\n");
-    }
+    for (int i = 0; i < s->file_findings.n; i++)
+        finding_print(out, t, s->file, &s->file_findings.list[i]);
+    for (int i = 0; i < s->option_findings.n; i++)
+        finding_print(out, t, "command line", &s->option_findings.list[i]);
 }

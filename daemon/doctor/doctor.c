@@ -2,6 +2,7 @@
 #include "doctor/doctor.h"
 
 #include "base/clock.h"
+#include "base/diagnosis.h"
 #include "base/json.h"
 #include "doctor/command.h"
 
@@ -43,12 +44,17 @@ static const char *result_name(enum check_result r)
 
 static void print_text(const struct doctor *d)
 {
+    struct term out;
+    struct buf text;
+    term_init(&out, STDOUT_FILENO, COLOUR_AUTO);
+    buf_init(&text, 1 << 20);
     for (int i = 0; i < d->n; i++) {
         const struct check *c = &d->list[i];
-        printf("%-8s %-13s %s\n", result_name(c->result), c->name, c->text);
-        if (c->remedy[0])
-            printf("%-22s what helps: %s\n", "", c->remedy);
+        diagnosis_print(&text, &out,
+                        &(struct diagnosis){result_name(c->result), c->name, c->text, c->remedy});
     }
+    (void)term_write(&out, buf_str(&text), text.len, NULL);
+    buf_fini(&text);
 }
 
 /* The fields of job.proto's DiagnoseReply. */

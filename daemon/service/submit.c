@@ -31,7 +31,7 @@ static enum status findings_error(const struct check *c, struct err *err)
         size_t before = b.len;
         if (shown)
             buf_puts(&b, "\n");
-        finding_print(&b, name, &c->findings.list[i]);
+        finding_print(&b, &term_none, name, &c->findings.list[i]);
         while (b.len > before && b.data[b.len - 1] == '\n')
             b.data[--b.len] = '\0';
         if (shown && b.len > ERR_TEXT_MAX - 80) {

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define INDENT 4 /* of further lines; the line of the file that is shown below has it too */
+
 void findings_fini(struct findings *f)
 {
     if (!f)
@@ -38,13 +40,19 @@ void findings_add(struct findings *f, bool warning, int line, int column, const 
     va_end(ap);
 }
 
-void finding_print(struct buf *out, const char *file_name, const struct finding *f)
+void finding_print(struct buf *out, const struct term *t, const char *file_name,
+                   const struct finding *f)
 {
-    buf_puts(out, file_name);
+    char where[32] = "";
     if (f->line > 0)
-        buf_printf(out, ":%d:%d", f->line, f->column);
-    buf_printf(out, ": %s: ", f->warning ? "warning" : "error");
+        snprintf(where, sizeof where, ":%d:%d", f->line, f->column);
+    term_style(out, t, STYLE_BOLD, "%s%s:", file_name, where);
+    buf_puts(out, " ");
+    term_style(out, t, f->warning ? STYLE_YELLOW : STYLE_RED,
+               "%s:", f->warning ? "warning" : "error");
+    buf_puts(out, " ");
     if (f->key[0])
         buf_printf(out, "%s: ", f->key);
-    buf_puts(out, f->text);
+    term_wrap(out, t, INDENT, f->text);
+    buf_puts(out, "\n");
 }

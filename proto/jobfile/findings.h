@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/term.h"
 
 #include <stdbool.h>
 
@@ -25,8 +26,9 @@ void findings_fini(struct findings *f);
 void findings_add(struct findings *f, bool warning, int line, int column, const char *key,
                   const char *fmt, ...) BASE_PRINTF(6, 7);
 
-/* One finding as people read it: "job.yaml:12:5: error: phases.serach: no such key; nearest is
+/* One finding as people read it, with its line's end: "job.yaml:12:5: error: phases.serach: no such key; nearest is
  * phases.search". */
-void finding_print(struct buf *out, const char *file_name, const struct finding *f);
+void finding_print(struct buf *out, const struct term *t, const char *file_name,
+                   const struct finding *f);
 
 #endif

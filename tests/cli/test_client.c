@@ -119,16 +119,16 @@ static void text_is_measured_in_columns(void **state)
     (void)state;
     struct buf b;
     buf_init(&b, 1000);
-    assert_int_equal(text_width("abc"), 3);
-    assert_int_equal(text_width("\x1b[1mabc\x1b[0m"), 3);
-    assert_int_equal(text_width("\xc3\xa4\xe2\x96\x88"), 2);
-    text_fit(&b, &plain, "\x1b[1mabcdef\x1b[0m", 4);
+    assert_int_equal(term_width("abc"), 3);
+    assert_int_equal(term_width("\x1b[1mabc\x1b[0m"), 3);
+    assert_int_equal(term_width("\xc3\xa4\xe2\x96\x88"), 2);
+    term_fit(&b, &plain, "\x1b[1mabcdef\x1b[0m", 4);
     assert_string_equal(buf_str(&b), "\x1b[1mabc~\x1b[0m");
     buf_clear(&b);
-    text_fit(&b, &plain, "abcd", 4);
+    term_fit(&b, &plain, "abcd", 4);
     assert_string_equal(buf_str(&b), "abcd");
     buf_clear(&b);
-    text_clean(&b, "a\x1b[2Jb\tc\n", 9);
+    term_clean(&b, "a\x1b[2Jb\tc\n", 9);
     assert_string_equal(buf_str(&b), "a?[2Jb\tc\n");
     buf_fini(&b);
 }
@@ -186,16 +186,40 @@ static void words_go_to_further_lines(void **state)
     buf_init(&b, 1000);
     narrow.columns = 30;
     buf_puts(&b, "name: ");
-    text_wrap(&b, &narrow, 6, "twelve bytes and some\x1b[2J more, \xc3\xa9t\xc3\xa9");
+    term_wrap(&b, &narrow, 6, "twelve bytes and some\x1b[2J more, \xc3\xa9t\xc3\xa9");
     assert_string_equal(buf_str(&b), "name: twelve bytes and\n"
                                      "      some?[2J more, \xc3\xa9t\xc3\xa9");
     buf_clear(&b);
-    text_wrap(&b, &narrow, 0, "a_word_that_is_longer_than_all_the_columns and more");
+    term_wrap(&b, &narrow, 0, "a_word_that_is_longer_than_all_the_columns and more");
     assert_string_equal(buf_str(&b), "a_word_that_is_longer_than_all_the_columns\nand more");
     buf_clear(&b);
-    text_wrap(&b, &plain, 6, "twelve bytes and some more, and more than that, piped");
+    term_wrap(&b, &plain, 6, "twelve bytes and some more, and more than that, piped");
     assert_null(strchr(buf_str(&b), '\n'));
     buf_fini(&b);
+}
+
+static void findings_are_as_wide_as_the_terminal(void **state)
+{
+    (void)state;
+    static const char file[] = "name: x\nphases: {search: {steps: 40}}\n";
+    struct term narrow = drawn;
+    struct findings f = {0};
+    struct buf b;
+    buf_init(&b, 1000);
+    narrow.columns = 40;
+    findings_add(&f, true, 2, 26, "phases.search.steps", "%s", "40 steps are too few to settle in");
+    findings_text(&b, &narrow, "job.yaml", file, strlen(file), &f);
+    assert_string_equal(buf_str(&b), "job.yaml:2:26: warning: phases.search.steps: \n"
+                                     "    40 steps are too few to settle in\n"
+                                     "    phases: {search: {steps: 40}}\n"
+                                     "                             ^\n");
+    buf_clear(&b);
+    findings_text(&b, &plain, "job.yaml", NULL, 0, &f);
+    assert_string_equal(buf_str(&b),
+                        "job.yaml:2:26: warning: phases.search.steps: 40 steps are too "
+                        "few to settle in\n");
+    buf_fini(&b);
+    findings_fini(&f);
 }
 
 static void bars_fill_from_the_left(void **state)
@@ -213,7 +237,7 @@ static void bars_fill_from_the_left(void **state)
         assert_string_equal(buf_str(&b), cases[i].bar);
         buf_clear(&b);
         bar_draw(&b, &drawn, 8, cases[i].part, STYLE_GREEN);
-        assert_int_equal(text_width(buf_str(&b)), 8);
+        assert_int_equal(term_width(buf_str(&b)), 8);
         buf_fini(&b);
     }
 }
@@ -433,6 +457,7 @@ int main(void)
         cmocka_unit_test(tables_align_and_give_way),
         cmocka_unit_test(no_blanks_where_a_column_gave_way),
         cmocka_unit_test(words_go_to_further_lines),
+        cmocka_unit_test(findings_are_as_wide_as_the_terminal),
         cmocka_unit_test(bars_fill_from_the_left),
         cmocka_unit_test(messages_become_json),
         cmocka_unit_test(bytes_become_text_or_base64),

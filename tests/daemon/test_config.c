@@ -144,7 +144,7 @@ static void test_faults(void **state)
         struct buf text;
         buf_init(&text, 1 << 16);
         read_text(&s, wrong[i].text);
-        config_print_findings(&s, &text);
+        config_print_findings(&s, &term_none, &text);
         if (faults(&s) != 1 || !strstr(buf_str(&text), wrong[i].said))
             fail_msg("%s -> %d faults: %s", wrong[i].text, faults(&s), buf_str(&text));
         buf_fini(&text);
@@ -162,7 +162,7 @@ static void test_all_faults_at_once(void **state)
     config_set_option(&s, "gpus", "many");
     config_complain(&s, CONFIG_retries, "does not go with %s", "the rest");
     config_complain(&s, CONFIG_stop_kill_s, "too short");
-    config_print_findings(&s, &text);
+    config_print_findings(&s, &term_none, &text);
     assert_int_equal(faults(&s), 7);
     assert_non_null(strstr(buf_str(&text), ":2:1: error: retries: does not go with the rest\n"));
     assert_non_null(strstr(buf_str(&text), "command line: error: --gpus: expects a whole number"));

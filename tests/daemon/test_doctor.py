@@ -1,12 +1,16 @@
 """Every fault that `espalierd doctor` and `espalier doctor` know is provoked here and must be named with its remedy."""
 import atexit
+import fcntl
 import json
 import os
+import pty
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -76,6 +80,28 @@ class Host(Bed):
         self.assertEqual([c for c in checks if c["result"] in ("FAULT", "WARNING")], [])
         self.assertGreaterEqual({c["name"] for c in checks},
                                 {"proxy", "temp folder", "home", "socket", "disk", "store", "worker", "mpi", "gpus", "bf16"})
+
+    def test_in_a_terminal_it_is_as_wide_as_that(self):
+        os.chmod(self.path("home"), 0o755)  # a finding with a remedy
+        inner, outer = pty.openpty()
+        fcntl.ioctl(outer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+        argv = [ESPALIERD, "doctor", "--home", self.path("home"), "--listen", "unix:" + self.path("s/sock"),
+                "--worker", self.worker, "--mpirun", self.mpirun]
+        process = subprocess.Popen(argv, env={**self.env, "TERM": "dumb"}, stdout=outer, stderr=subprocess.DEVNULL)
+        os.close(outer)
+        said = b""
+        try:
+            while part := os.read(inner, 65536):
+                said += part
+        except OSError:  # the other end is closed
+            pass
+        os.close(inner)
+        process.wait(60)
+        lines = said.decode().splitlines()
+        self.assertIn("what helps: ", said.decode())
+        self.assertGreater(sum(line.startswith(" " * 23) for line in lines), 2, lines)
+        words = [line for line in lines if len(line) > 60 and " " in line[23:].removeprefix("what helps: ").strip()]
+        self.assertEqual(words, [])  # but for words that are longer than that
 
     def test_a_proxy(self):
         self.env["https_proxy"] = "http://proxy.example:3128"

@@ -87,10 +87,8 @@ static void print_findings(const struct findings *f)
 {
     struct buf out;
     buf_init(&out, 1 << 20);
-    for (int i = 0; i < f->n; i++) {
-        finding_print(&out, "job.yaml", &f->list[i]);
-        buf_puts(&out, "\n");
-    }
+    for (int i = 0; i < f->n; i++)
+        finding_print(&out, &term_none, "job.yaml", &f->list[i]);
     print_message("%s", buf_str(&out));
     buf_fini(&out);
 }

@@ -255,11 +255,11 @@ static void findings_print_like_a_compiler(void **state)
     buf_init(&out, 1000);
     findings_add(&f, false, 12, 5, "train.batch", "must be %d", 3);
     findings_add(&f, true, 0, 0, "", "odd");
-    finding_print(&out, "job.yaml", &f.list[0]);
-    assert_string_equal(buf_str(&out), "job.yaml:12:5: error: train.batch: must be 3");
+    finding_print(&out, &term_none, "job.yaml", &f.list[0]);
+    assert_string_equal(buf_str(&out), "job.yaml:12:5: error: train.batch: must be 3\n");
     buf_clear(&out);
-    finding_print(&out, "job.yaml", &f.list[1]);
-    assert_string_equal(buf_str(&out), "job.yaml: warning: odd");
+    finding_print(&out, &term_none, "job.yaml", &f.list[1]);
+    assert_string_equal(buf_str(&out), "job.yaml: warning: odd\n");
     buf_fini(&out);
     findings_fini(&f);
 }

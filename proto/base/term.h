@@ -4,8 +4,8 @@
  * Text is UTF-8 in a struct buf and is written by term_write() in one go. Widths are columns, not
  * bytes.
  */
-#ifndef TERM_TERM_H
-#define TERM_TERM_H
+#ifndef BASE_TERM_H
+#define BASE_TERM_H
 
 #include "base/buf.h"
 
@@ -22,6 +22,9 @@ struct term {
     int rows;     /* of the terminal; 24 elsewhere */
 };
 
+/* No terminal, no colours, lines as long as they are: what becomes part of a message. */
+extern const struct term term_none;
+
 /* Looks at the stream and at the environment; call setlocale(LC_CTYPE, "") before. */
 void term_init(struct term *t, int fd, enum term_colour choice);
 /* After SIGWINCH. */
@@ -34,15 +37,17 @@ void term_style(struct buf *out, const struct term *t, enum style style, const c
     BASE_PRINTF(4, 5);
 
 /* Columns that the text takes; escape sequences take none. */
-int text_width(const char *text);
+int term_width(const char *text);
 /* Appends at most `columns` columns of the text; what is cut ends in an ellipsis. */
-void text_fit(struct buf *out, const struct term *t, const char *text, int columns);
+void term_fit(struct buf *out, const struct term *t, const char *text, int columns);
 /* Appends foreign text with control characters replaced, so that it cannot command the terminal. */
-void text_clean(struct buf *out, const char *text, size_t len);
+void term_clean(struct buf *out, const char *text, size_t len);
 
-/* The same from column `indent` on, which the line has reached: words go to further lines, indented alike, where they would
- * leave the terminal. Elsewhere it is one line. */
-void text_wrap(struct buf *out, const struct term *t, int indent, const char *text);
+/* The same behind what the last line of `out` holds already: words go to further lines, each begun by the margin, where
+ * they would pass the last of so many columns. columns 0: one line. */
+void wrap_print(struct buf *out, int columns, const char *margin, const char *text);
+/* As wide as the terminal, further lines indented; elsewhere it is one line. */
+void term_wrap(struct buf *out, const struct term *t, int indent, const char *text);
 
 /* Writes everything; a reader that went away ends the program by SIGPIPE as usual. */
 enum status term_write(const struct term *t, const char *data, size_t len, struct err *err);

@@ -1,5 +1,5 @@
 /* term.c - see term.h. */
-#include "term/term.h"
+#include "base/term.h"
 
 #include <errno.h>
 #include <langinfo.h>
@@ -12,7 +12,10 @@
 #include <wchar.h>
 
 #define WRAP_LEAST 20 /* columns; a narrower terminal wraps by itself */
+#define INDENT_MAX 120
 #define ELLIPSIS "\xe2\x80\xa6"
+
+const struct term term_none = {.fd = -1, .columns = 80, .rows = 24};
 
 static bool colour_wanted(bool tty, enum term_colour choice)
 {
@@ -61,7 +64,7 @@ void term_style(struct buf *out, const struct term *t, enum style style, const c
 /* ---- width ----------------------------------------------------------------------------------- */
 
 /* One step through the text: bytes taken, and columns shown. */
-static size_t text_step(const char *text, int *ret_columns)
+static size_t term_step(const char *text, int *ret_columns)
 {
     if (text[0] == '\x1b') {
         size_t n = 1 + strcspn(text + 1, "ABCDEFGHJKSTfmnsulh");
@@ -84,26 +87,26 @@ static size_t text_step(const char *text, int *ret_columns)
     return n;
 }
 
-int text_width(const char *text)
+int term_width(const char *text)
 {
     int width = 0, columns;
     while (*text) {
-        text += text_step(text, &columns);
+        text += term_step(text, &columns);
         width += columns;
     }
     return width;
 }
 
-void text_fit(struct buf *out, const struct term *t, const char *text, int columns)
+void term_fit(struct buf *out, const struct term *t, const char *text, int columns)
 {
-    if (text_width(text) <= columns) {
+    if (term_width(text) <= columns) {
         buf_puts(out, text);
         return;
     }
     int width = 0, step;
     bool escaped = false;
     while (*text) {
-        size_t n = text_step(text, &step);
+        size_t n = term_step(text, &step);
         if (step > 0 && width + step > columns - 1)
             break;
         escaped |= text[0] == '\x1b';
@@ -115,7 +118,7 @@ void text_fit(struct buf *out, const struct term *t, const char *text, int colum
     buf_puts(out, escaped ? "\x1b[0m" : "");
 }
 
-void text_clean(struct buf *out, const char *text, size_t len)
+void term_clean(struct buf *out, const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)text[i];
@@ -124,25 +127,39 @@ void text_clean(struct buf *out, const char *text, size_t len)
     }
 }
 
-void text_wrap(struct buf *out, const struct term *t, int indent, const char *text)
+/* Columns of a word; escape sequences are shown by term_clean(), so they count. */
+static int word_width(const char *text, size_t len)
 {
-    int room = t->columns - indent, used = 0;
+    int width = 0;
+    for (size_t i = 0; i < len; i++)
+        width += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return width;
+}
+
+void wrap_print(struct buf *out, int columns, const char *margin, const char *text)
+{
+    const char *line = out->len ? strrchr(buf_str(out), '\n') : NULL;
+    int begin = term_width(margin), at = out->len ? term_width(line ? line + 1 : buf_str(out)) : 0;
     while (*text) {
-        size_t n = strspn(text, " "), end = n + strcspn(text + n, " ");
-        int width = 0;
-        for (size_t i = 0; i < end; i++) /* escape sequences are shown, so they count */
-            width += (text[i] & 0xc0) != 0x80;
-        if (t->tty && room >= WRAP_LEAST && used && used + width > room) {
-            buf_printf(out, "\n%*s", indent, "");
-            text += n;
-            end -= n;
-            width -= (int)n;
-            used = 0;
+        size_t blank = strspn(text, " "), end = blank + strcspn(text + blank, " ");
+        if (columns > 0 && at > begin && at + word_width(text, end) > columns) {
+            buf_printf(out, "\n%s", margin);
+            text += blank;
+            end -= blank;
+            at = begin;
         }
-        text_clean(out, text, end);
+        term_clean(out, text, end);
+        at += word_width(text, end);
         text += end;
-        used += width;
     }
+}
+
+void term_wrap(struct buf *out, const struct term *t, int indent, const char *text)
+{
+    char margin[INDENT_MAX + 1];
+    bool wrap = t->tty && indent <= INDENT_MAX && t->columns - indent >= WRAP_LEAST;
+    snprintf(margin, sizeof margin, "%*s", wrap ? indent : 0, "");
+    wrap_print(out, wrap ? t->columns : 0, margin, text);
 }
 
 enum status term_write(const struct term *t, const char *data, size_t len, struct err *err)
