@@ -60,13 +60,15 @@ static int run_data(struct cli *cli, const struct args *args)
 
 const struct command command_data = {
     .name = "data",
-    .summary = "make data sets, such as ShapeRef (runs espalier-worker here)",
-    .usage = "make shaperef [OPTIONS of the worker]...",
+    .summary = "check annotations, list their words, make data sets (runs espalier-worker here)",
+    .usage = "check FILE [OPTIONS] | words FILE... | make shaperef --out DIR [OPTIONS]",
     .details = "Everything behind `data` goes to `espalier-worker data` as it is; `espalier data "
-               "make shaperef\n"
-               "--help` shows its options. The worker is $ESPALIER_WORKER, or lies beside "
-               "espalier, or in PATH.\n",
-    .examples = "espalier data make shaperef --help\n",
+               "check --help`\n"
+               "shows all options. The worker is $ESPALIER_WORKER, or lies beside espalier, or in "
+               "PATH.\n",
+    .examples = "espalier data words train.json > vocabulary.txt\n"
+                "espalier data check test.json --vocabulary vocabulary.txt --rec\n"
+                "espalier data make shaperef --out data\n",
     .min_args = 1,
     .max_args = ARGS_MAX,
     .raw = true,

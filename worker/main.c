@@ -16,6 +16,8 @@ static const char usage[] =
     "docs/spec/worker-environment.md);\n"
     "      [--trace FILE]    and when it did what (docs/howto/read-a-trace.md)\n"
     "  data make shaperef    make a data set\n"
+    "  data check | words    read annotation files as a job would; list the words of their "
+    "captions\n"
     "  report FILE           print a job's result.json as a table\n"
     "  probe                 say what a rank finds here, as JSON\n"
     "  --version, --help\n"

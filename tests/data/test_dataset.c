@@ -246,7 +246,7 @@ static void deep_nesting_and_endless_values_are_refused(void **state)
     scratch_fini(&s);
 }
 
-static void missing_files_are_named(void **state)
+static void files_are_looked_at(void **state)
 {
     (void)state;
     struct scratch s;
@@ -255,8 +255,14 @@ static void missing_files_are_named(void **state)
     scratch_init(&s);
     const char *text = FILE_OF(IMAGE(5, "the dog"), GOOD_BOX);
     assert_int_equal(open_text(&s, text, true, &set, &err), ST_NOT_FOUND);
-    assert_non_null(strstr(err.text, "picture of record 5"));
+    assert_non_null(strstr(err.text, "record 5: picture "));
     assert_non_null(strstr(err.text, "a.png"));
+    scratch_text(&s, "a.png", "\xFF\xD8\xFF\xE0 a photograph");
+    assert_int_equal(open_text(&s, text, true, &set, &err), ST_CORRUPT);
+    assert_non_null(strstr(err.text, "is not a PNG file"));
+    scratch_png(&s, "a.png", 48, 64, 0);
+    assert_int_equal(open_text(&s, text, true, &set, &err), ST_INVALID);
+    assert_non_null(strstr(err.text, "says 64x48 pixels, but picture"));
     scratch_png(&s, "a.png", 64, 48, 0);
     assert_int_equal(open_text(&s, text, true, &set, &err), ST_OK);
     assert_int_equal(dataset_require_one_box(set, &err), ST_OK);
@@ -314,7 +320,7 @@ int main(void)
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(captions_have_a_limit_in_characters),
         cmocka_unit_test(deep_nesting_and_endless_values_are_refused),
-        cmocka_unit_test(missing_files_are_named),
+        cmocka_unit_test(files_are_looked_at),
         cmocka_unit_test(boxes_may_belong_to_no_word),
         cmocka_unit_test(digest_depends_on_bytes_and_order),
     };

@@ -1,10 +1,11 @@
-/* verb_data.c - espalier-worker data: makes ShapeRef sets, checks annotation files. See verbs.h. */
+/* verb_data.c - espalier-worker data: makes ShapeRef sets, checks annotation files, lists their words. See verbs.h. */
 #include "run/verbs.h"
 
 #include "base/err.h"
 #include "engine/data/dataset.h"
 #include "engine/data/loader.h"
 #include "engine/data/shaperef/shaperef.h"
+#include "engine/data/vocabulary.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -17,8 +18,9 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: data make shaperef --out DIR [option ...]\n"
-    "       data check FILE [--vocabulary FILE] [--max-tokens N] [--rec]\n"
+    "usage: espalier data make shaperef --out DIR [option ...]\n"
+    "       espalier data words FILE...\n"
+    "       espalier data check FILE [--vocabulary FILE] [--max-tokens N] [--rec]\n"
     "\n"
     "make shaperef: writes pictures, annotations in MDETR's format and vocabulary.txt\n"
     "  --out DIR            folder, made when missing\n"
@@ -36,14 +38,18 @@ static const char usage[] =
     "                       those not named get 0 (all alike)\n"
     "  --quiet              no progress lines\n"
     "\n"
-    "check: reads an annotation file as a job would and prints what it holds\n"
-    "  --vocabulary FILE    also tokenises every caption\n"
+    "words: prints every word of the files' captions, a line each: a vocabulary\n"
+    "\n"
+    "check: reads an annotation file as a job would, looks at every picture's kind and size,\n"
+    "and prints what it holds\n"
+    "  --vocabulary FILE    also tokenises every caption, and counts words that FILE lacks\n"
     "  --max-tokens N       longest caption with bos and eos (47)\n"
     "  --rec                every record must have exactly one box\n"
     "\n"
     "examples:\n"
-    "  data make shaperef --out shapes --seed 1 --objects 3-4 --train 20000\n"
-    "  data check shapes/test_rec.json --vocabulary shapes/vocabulary.txt --rec\n";
+    "  espalier data make shaperef --out shapes --seed 1 --objects 3-4 --train 20000\n"
+    "  espalier data words train.json > vocabulary.txt\n"
+    "  espalier data check shapes/test_rec.json --vocabulary shapes/vocabulary.txt --rec\n";
 
 /* Prints the sentence and gives the program's exit code. */
 static int fail(const struct err *err)
@@ -245,26 +251,6 @@ static const struct option check_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-/* A loader checks every caption when it is created. */
-static enum status check_captions(const struct dataset *set, const struct check *c, struct err *err)
-{
-    struct tokenizer *tokenizer;
-    struct loader *loader;
-    TRY(tokenizer_open_words(&tokenizer, c->vocabulary, err));
-    struct loader_config cfg = {.source = {{.set = set}},
-                                .sources = 1,
-                                .tokenizer = tokenizer,
-                                .max_tokens = c->max_tokens,
-                                .batch = 1,
-                                .ranks = 1,
-                                .sequential = true};
-    enum status st = loader_create(&loader, &cfg, err);
-    if (st == ST_OK)
-        loader_destroy(loader);
-    tokenizer_destroy(tokenizer);
-    return st;
-}
-
 static void print_set(const struct dataset *set)
 {
     printf("%s: %" PRId64 " records, %" PRId64 " boxes, %" PRId32 " pictures\n", dataset_path(set),
@@ -279,6 +265,69 @@ static void print_set(const struct dataset *set)
     }
 }
 
+/* Code points [begin, end) of a valid text. */
+static void print_points(const char *text, struct span at)
+{
+    uint32_t code;
+    for (int32_t i = 0; i < at.end; i++) {
+        int bytes = utf8_next(text, &code);
+        if (i >= at.begin)
+            printf("%.*s", bytes, text);
+        text += bytes;
+    }
+}
+
+static enum status print_unknown(const struct dataset *set, const struct tokenizer *tokenizer,
+                                 struct err *err)
+{
+    static struct tokens tokens; /* 6 KiB */
+    int64_t words = 0, unknown = 0, first = 0;
+    struct span where = {0, 0};
+    struct record r;
+    for (int64_t i = 0; i < dataset_count(set); i++) {
+        dataset_get(set, i, &r);
+        TRY(tokenizer_encode(tokenizer, &tokens, r.caption, err));
+        words += tokens.n - 2;
+        for (int32_t k = 1; k < tokens.n - 1; k++)
+            if (tokens.id[k] == TOKEN_UNK && !unknown++) {
+                first = i;
+                where = tokens.at[k];
+            }
+    }
+    printf("  %" PRId64 " words, %" PRId64 " of them not in the vocabulary", words, unknown);
+    if (unknown) {
+        dataset_get(set, first, &r);
+        printf(", the first \"");
+        print_points(r.caption, where);
+        printf("\" in record %" PRId64, r.id);
+    }
+    putchar('\n');
+    return ST_OK;
+}
+
+/* A loader checks every caption when it is created. */
+static enum status check_captions(const struct dataset *set, const struct check *c, struct err *err)
+{
+    struct tokenizer *tokenizer;
+    struct loader *loader;
+    TRY(tokenizer_open_words(&tokenizer, c->vocabulary, err));
+    struct loader_config cfg = {.source = {{.set = set}},
+                                .sources = 1,
+                                .tokenizer = tokenizer,
+                                .max_tokens = c->max_tokens,
+                                .batch = 1,
+                                .ranks = 1,
+                                .sequential = true};
+    enum status st = loader_create(&loader, &cfg, err);
+    if (st == ST_OK) {
+        loader_destroy(loader);
+        print_set(set);
+        st = print_unknown(set, tokenizer, err);
+    }
+    tokenizer_destroy(tokenizer);
+    return st;
+}
+
 static enum status check_set(const struct check *c, struct err *err)
 {
     struct dataset *set;
@@ -287,7 +336,7 @@ static enum status check_set(const struct check *c, struct err *err)
     enum status st = c->rec ? dataset_require_one_box(set, err) : ST_OK;
     if (st == ST_OK && c->vocabulary)
         st = check_captions(set, c, err);
-    if (st == ST_OK)
+    else if (st == ST_OK)
         print_set(set);
     dataset_close(set);
     return st;
@@ -315,6 +364,39 @@ static int check_file(int argc, char **argv)
     return check_set(&c, &err) == ST_OK ? 0 : fail(&err);
 }
 
+/* ---- data words ------------------------------------------------------------------------------------------- */
+
+static enum status add_file(struct vocabulary *v, const char *path, struct err *err)
+{
+    struct dataset *set;
+    const struct dataset_config cfg = {.path = path};
+    TRY(dataset_open(&set, &cfg, err));
+    enum status st = vocabulary_add(v, set, err);
+    dataset_close(set);
+    return st;
+}
+
+static int print_words(int files, char **file)
+{
+    struct vocabulary v = {0};
+    struct buf text;
+    struct err err = {0};
+    enum status st = ST_OK;
+    if (!files || file[0][0] == '-')
+        return misuse("words takes annotation files only", files ? file[0] : NULL);
+    buf_init(&text, 64u << 20);
+    for (int i = 0; i < files && st == ST_OK; i++)
+        st = add_file(&v, file[i], &err);
+    vocabulary_print(&v, &text);
+    if (st == ST_OK && !buf_ok(&text))
+        st = err_set(&err, ST_LIMIT, "the words of the captions take more than 64 MiB");
+    if (st == ST_OK && (fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout)))
+        st = err_errno(&err, "cannot write the words");
+    vocabulary_fini(&v);
+    buf_fini(&text);
+    return st == ST_OK ? 0 : fail(&err);
+}
+
 int verb_data(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
@@ -326,6 +408,8 @@ int verb_data(int argc, char **argv)
         return make_shaperef(argc - 2, argv + 2);
     if (argc >= 2 && !strcmp(argv[1], "check"))
         return check_file(argc - 1, argv + 1);
+    if (argc >= 2 && !strcmp(argv[1], "words"))
+        return print_words(argc - 2, argv + 2);
     fputs(usage, stderr);
     return status_exit_code(ST_INVALID);
 }

@@ -3,13 +3,13 @@
 
 #include "base/file.h"
 #include "engine/data/dataset_raw.h"
+#include "engine/data/image.h"
 #include "engine/data/tokenizer.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct dataset {
     struct raw raw;          /* records, spans, text; raw.box is freed once joined */
@@ -273,11 +273,15 @@ static enum status check_images(const struct dataset *set, struct err *err)
         char *path = dataset_image_path(set, i);
         if (!path)
             return no_memory(set, err);
-        struct stat sb;
-        enum status st = ST_OK;
-        if (stat(path, &sb))
-            st = err_errno(err, "%s: picture of record %lld: %s", set->path,
-                           (long long)set->raw.record[set->image_record[i]].id, path);
+        const struct raw_record *r = &set->raw.record[set->image_record[i]];
+        int width = 0, height = 0;
+        enum status st = image_peek_png(&width, &height, path, err);
+        if (st != ST_OK)
+            err_prefix(err, "%s: record %lld", set->path, (long long)r->id);
+        else if (width != r->width || height != r->height)
+            st = err_set(err, ST_INVALID,
+                         "%s: record %lld says %dx%d pixels, but picture %s has %dx%d", set->path,
+                         (long long)r->id, r->width, r->height, path, width, height);
         free(path);
         TRY(st);
     }

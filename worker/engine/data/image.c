@@ -7,12 +7,14 @@
 
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <png.h>
 #include <setjmp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum status image_create(struct image *ret_image, int width, int height, struct err *err)
 {
@@ -137,14 +139,45 @@ static void decode_all(struct codec *c)
     png_read_end(c->png, NULL);
 }
 
-enum status image_decode_png(struct image *ret_image, const void *data, size_t len,
-                             const char *what, struct err *err)
+static enum status check_signature(const void *data, size_t len, const char *what, struct err *err)
 {
     if (!len)
         return err_set(err, ST_CORRUPT, "picture %s is empty (0 bytes); fetch or make it again",
                        what);
     if (len < 8 || png_sig_cmp(data, 0, 8))
-        return err_set(err, ST_CORRUPT, "picture %s is not a PNG file", what);
+        return err_set(err, ST_CORRUPT,
+                       "picture %s is not a PNG file, and no other kind is read; convert it, and "
+                       "let file_name say the new name",
+                       what);
+    return ST_OK;
+}
+
+enum status image_peek_png(int *ret_width, int *ret_height, const char *path, struct err *err)
+{
+    uint8_t head[24]; /* signature, length and name of IHDR, width, height */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return err_errno(err, "picture %s", path);
+    ssize_t n = read(fd, head, sizeof head);
+    enum status st = n < 0 ? err_errno(err, "picture %s", path) : ST_OK;
+    close(fd);
+    TRY(st);
+    TRY(check_signature(head, (size_t)n, path, err));
+    if (n < (ssize_t)sizeof head)
+        return err_set(err, ST_CORRUPT, "picture %s is cut off; fetch or make it again", path);
+    png_uint_32 width = png_get_uint_32(head + 16), height = png_get_uint_32(head + 20);
+    if (width < 1 || height < 1 || width > IMAGE_SIDE_MAX || height > IMAGE_SIDE_MAX)
+        return err_set(err, ST_LIMIT, "picture %s has %ux%u pixels: sides must be 1 to %d", path,
+                       (unsigned)width, (unsigned)height, IMAGE_SIDE_MAX);
+    *ret_width = (int)width;
+    *ret_height = (int)height;
+    return ST_OK;
+}
+
+enum status image_decode_png(struct image *ret_image, const void *data, size_t len,
+                             const char *what, struct err *err)
+{
+    TRY(check_signature(data, len, what, err));
     struct codec c = {.data = data, .len = len};
     c.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &c, on_error, on_warning);
     c.info = c.png ? png_create_info_struct(c.png) : NULL;

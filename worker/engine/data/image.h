@@ -30,6 +30,9 @@ enum status image_read_png(struct image *ret_image, const char *path, struct err
 enum status image_decode_png(struct image *ret_image, const void *data, size_t len,
                              const char *what, struct err *err);
 
+/* The sides that the file's first bytes tell; nothing is decoded. Same errors. */
+enum status image_peek_png(int *ret_width, int *ret_height, const char *path, struct err *err);
+
 /* level: zlib's, 0..9. Appends to out; write_png does not fsync (callers write thousands). */
 enum status image_encode_png(struct buf *out, const struct image *image, int level,
                              struct err *err);

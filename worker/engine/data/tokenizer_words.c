@@ -3,13 +3,13 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "engine/data/tokenizer.h"
+#include "engine/data/tokenizer_words.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define WORDS_MAX 1000000
-#define WORD_BYTES_MAX 128
 #define FILE_BYTES_MAX (64u << 20)
 
 static const char *const special_word[TOKEN_SPECIALS] = {"<s>", "<pad>", "</s>", "<unk>"};
@@ -69,19 +69,26 @@ static enum status add(struct tokens *t, int32_t id, struct span at, struct err 
     return ST_OK;
 }
 
+bool word_lower(char ret_lower[WORD_BYTES_MAX + 1], const char *word, size_t bytes)
+{
+    if (bytes > WORD_BYTES_MAX)
+        return false;
+    for (size_t i = 0; i < bytes; i++)
+        ret_lower[i] = word[i] >= 'A' && word[i] <= 'Z' ? (char)(word[i] + 32) : word[i];
+    ret_lower[bytes] = '\0';
+    return true;
+}
+
 static int32_t word_id(const struct words *w, const char *s, size_t len)
 {
-    char lower[WORD_BYTES_MAX];
-    if (len > WORD_BYTES_MAX)
+    char lower[WORD_BYTES_MAX + 1];
+    if (!word_lower(lower, s, len))
         return TOKEN_UNK;
-    for (size_t i = 0; i < len; i++)
-        lower[i] = s[i] >= 'A' && s[i] <= 'Z' ? (char)(s[i] + 32) : s[i];
     uint32_t slot = find_slot(w, lower, len);
     return w->slot[slot] ? TOKEN_SPECIALS + w->slot[slot] - 1 : TOKEN_UNK;
 }
 
-/* Bytes and code points of the token at text; 0: white space. -1: not UTF-8. */
-static int token_length(const char *text, int32_t *ret_points)
+int word_length(const char *text, int32_t *ret_points)
 {
     int bytes = 0;
     *ret_points = 0;
@@ -112,7 +119,7 @@ static enum status words_encode(const struct tokenizer *t, struct tokens *ret_to
     int32_t at = 0;
     while (*text) {
         int32_t points;
-        int bytes = token_length(text, &points);
+        int bytes = word_length(text, &points);
         if (bytes < 0)
             return err_set(err, ST_INVALID, "the caption is not valid UTF-8 at character %d", at);
         if (bytes == 0) { /* one white space */
