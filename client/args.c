@@ -157,7 +157,7 @@ const char *nearest_word(const char *word, const char *(*next)(int i, const void
 {
     const char *best = NULL;
     size_t len = strlen(word);
-    int limit = 1 + (int)len / 3;
+    int limit = len < 4 ? 1 : 1 + (int)len / 3;
     if (len > WORD_MAX)
         return NULL;
     for (int i = 0;; i++) {

@@ -57,7 +57,7 @@ static void times(struct buf *out, const struct term *t, const Espalier__V1__Job
     label(out, t, "attempt");
     buf_printf(out, "%u of %u rank%s, priority %d", j->attempt, j->ranks, j->ranks == 1 ? "" : "s",
                j->priority);
-    if (j->ended_ms && j->attempt)
+    if (j->ended_ms && j->started_ms)
         buf_printf(out, ", launcher's exit code %d", j->exit_code);
     buf_puts(out, "\n");
 }
@@ -153,9 +153,11 @@ static void places(struct buf *out, const struct term *t, const Espalier__V1__Jo
     }
 }
 
-static void slurm(struct buf *out, const struct term *t, const Espalier__V1__SlurmJob *s)
+/* sbatch may have refused the job: then there is nothing to tell. */
+static void slurm(struct buf *out, const struct term *t, const Espalier__V1__Job *j)
 {
-    if (!s)
+    const Espalier__V1__SlurmJob *s = j->slurm;
+    if (!s || (!s->id[0] && j->ended_ms))
         return;
     label(out, t, "slurm");
     buf_printf(out, "job %s", s->id[0] ? s->id : "not yet known");
@@ -216,7 +218,7 @@ static int print_job(struct cli *cli, const Espalier__V1__Job *j)
         buf_printf(&out, "%s=%s\n", j->overrides[i]->key, j->overrides[i]->value);
     }
     places(&out, &cli->out, j);
-    slurm(&out, &cli->out, j->slurm);
+    slurm(&out, &cli->out, j);
     progress(&out, &cli->out, j);
     phases(&out, &cli->out, j);
     artifacts(&out, &cli->out, j);

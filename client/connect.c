@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* docs/spec/wire.md: the run folder of the user's session, else the state folder. */
+#define SERVICE_TARGET "unix:/run/espalier/espalierd.sock"
+
+/* docs/spec/wire.md: the run folder of the user's session, else the state folder, else the machine's service. */
 static char *default_target(void)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR"), *state = getenv("XDG_STATE_HOME");
@@ -28,7 +30,10 @@ static char *default_target(void)
                         : "",
                  given ? "" : "/.local/state") < 0)
         return NULL;
-    return target;
+    if (file_exists(target + strlen("unix:")) || !file_exists(SERVICE_TARGET + strlen("unix:")))
+        return target;
+    free(target);
+    return strdup(SERVICE_TARGET);
 }
 
 /* "/path" and "./path" are sockets too; anything else is looked at by access_open(). */

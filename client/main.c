@@ -139,10 +139,29 @@ static const char *command_name(int i, const void *list)
     return command_at(i) ? command_at(i)->name : NULL;
 }
 
+/* What other systems call it. */
+static const char *command_elsewhere(const char *name)
+{
+    static const char *const words[][2] = {
+        {"ps", "jobs"},       {"ls", "jobs"},        {"list", "jobs"},     {"squeue", "jobs"},
+        {"queue", "jobs"},    {"sbatch", "submit"},  {"run", "submit"},    {"start", "submit"},
+        {"status", "show"},   {"info", "show"},      {"describe", "show"}, {"top", "watch"},
+        {"tail", "logs"},     {"attach", "watch"},   {"kill", "cancel"},   {"stop", "cancel"},
+        {"abort", "cancel"},  {"scancel", "cancel"}, {"delete", "rm"},     {"remove", "rm"},
+        {"restart", "retry"}, {"requeue", "retry"},  {"sinfo", "nodes"},   {"download", "pull"},
+        {"fetch", "pull"},    {"check", "plan"},     {"validate", "plan"}, {"why", "explain"},
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(words[i][0], name))
+            return words[i][1];
+    return NULL;
+}
+
 static int unknown_command(struct cli *cli, const char *name)
 {
     struct err err;
-    const char *near = nearest_word(name, command_name, NULL);
+    const char *near = command_elsewhere(name);
+    near = near ? near : nearest_word(name, command_name, NULL);
     err_set(&err, ST_INVALID, "unknown command '%.40s'%s%s%s", name,
             near ? "; did you mean `espalier " : "; `espalier help` lists them", near ? near : "",
             near ? "`?" : "");

@@ -42,11 +42,12 @@ static const struct {
     const char *name, *help;
 } variables[] = {
     {"ESPALIER_SERVER",
-     "The daemon, where --server does not name one: a socket's path, unix:/path or host:port."},
+     "The daemon, where --server does not name one: a socket's path, unix:/path or tls:HOST:PORT."},
     {"NO_COLOR", "Set to anything: no colours."},
     {"XDG_RUNTIME_DIR, XDG_STATE_HOME, HOME",
      "Where the daemon's socket is looked for: $XDG_RUNTIME_DIR/espalier/espalierd.sock, then "
-     "$XDG_STATE_HOME/espalier/run/espalierd.sock (~/.local/state without the variable)."},
+     "$XDG_STATE_HOME/espalier/run/espalierd.sock (~/.local/state without the variable), then "
+     "/run/espalier/espalierd.sock, that of the machine's service."},
 };
 
 void manual_print(struct buf *out)

@@ -16,10 +16,10 @@ static int fail(const struct err *err)
     return status_exit_code(err->code);
 }
 
-static enum status done(const char *what, const char *file, const struct store_facts *f,
-                        struct err *err)
+static enum status done(const char *what, const char *from, const char *to,
+                        const struct store_facts *f, struct err *err)
 {
-    int n = printf("%s %s: %lld jobs, %lld events, schema %d, %.1f MiB\n", what, file,
+    int n = printf("%s %s to %s: %lld jobs, %lld events, schema %d, %.1f MiB\n", what, from, to,
                    (long long)f->jobs, (long long)f->events, f->schema,
                    (double)f->size_bytes / (1 << 20));
     return n < 0 || fflush(stdout) != 0 ? err_errno(err, "cannot write to standard output") : ST_OK;
@@ -40,7 +40,7 @@ static enum status backup(const struct options *o, const char *file, struct err 
 {
     struct store_facts facts;
     TRY(store_backup(o->store, file, &facts, err));
-    return done("wrote", file, &facts, err);
+    return done("copied", o->store, file, &facts, err);
 }
 
 static enum status restore(const struct options *o, const char *file, struct err *err)
@@ -52,7 +52,7 @@ static enum status restore(const struct options *o, const char *file, struct err
         st = store_restore(o->store, file, folder_last(o->home), &facts, err);
     home_unlock(&d);
     TRY(st);
-    return done("restored", file, &facts, err);
+    return done("restored", file, o->store, &facts, err);
 }
 
 static int run(int argc, char **argv,

@@ -15,6 +15,8 @@ static const char help_head[] =
     "usage: espalierd [options]\n"
     "       espalierd config show [--origin] | check | help [--markdown | --man | --completion] | "
     "example [options]\n"
+    "       espalierd doctor [options]         says what is wrong with the ground it would stand "
+    "on\n"
     "       espalierd backup FILE [options]    copies the job store, also while the daemon runs\n"
     "       espalierd restore FILE [options]   puts a copy back; the daemon must be stopped\n"
     "\n"

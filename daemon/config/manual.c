@@ -15,6 +15,9 @@ static const struct {
      "Reads file and command line, tells all faults; exit status 2 when there are some."},
     {"config help", "Every key with its default."},
     {"config example", "A file with every key as a comment."},
+    {"doctor", "Checks home, disk, worker, mpirun, nodes and Slurm, also without a running daemon; "
+               "exit status "
+               "23 when something is at fault."},
     {"backup FILE", "Copies the job store to FILE, also while the daemon runs: one moment of it, "
                     "checked and synced."},
     {"restore FILE", "Puts such a copy in the place of the store; the daemon must be stopped. The "
@@ -154,7 +157,7 @@ void config_completion(struct buf *out)
         buf_printf(out, " --%s", name);
     }
     buf_puts(out, "\"\n"
-                  "        [ \"$COMP_CWORD\" = 1 ] && words+=\" config backup restore\"\n"
+                  "        [ \"$COMP_CWORD\" = 1 ] && words+=\" config doctor backup restore\"\n"
                   "        [ \"${COMP_WORDS[1]}\" = config ] && words+=\" --origin --markdown\"\n"
                   "        COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
                   "        ;;\n"

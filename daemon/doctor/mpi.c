@@ -214,7 +214,8 @@ void examine_nodes(struct doctor *d)
         check_node(d, &c->nodes[i]);
     }
     if (others == 0)
-        doctor_say(d, "nodes", CHECK_SKIPPED, "jobs run on this host alone");
+        doctor_say(d, "nodes", CHECK_SKIPPED,
+                   "none are configured; jobs of mpirun run on this host alone");
     else if (!here)
         check_way_back(d);
     else

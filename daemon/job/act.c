@@ -81,12 +81,17 @@ static enum end_kind end_kind_of(enum evidence_kind kind)
     }
 }
 
+static bool said_why(const struct job *job, const struct job_end *end)
+{
+    return end->done && !end->done_success && job->attempt.done_text[0];
+}
+
 static void describe_exit(char *out, size_t size, const struct job *job, const struct job_end *end,
                           const char *launcher_text)
 {
     if (end->kind >= END_PREEMPTED)
         snprintf(out, size, "%s", launcher_text);
-    else if (end->done && !end->done_success && job->attempt.done_text[0])
+    else if (said_why(job, end))
         snprintf(out, size, "%s", job->attempt.done_text);
     else if (end->kind == END_NOT_LAUNCHED)
         snprintf(out, size, "the ranks could not be started: %s", launcher_text);
@@ -103,7 +108,7 @@ static void describe_exit(char *out, size_t size, const struct job *job, const s
         snprintf(out, size, "the worker ended with exit code %d", end->exit_code);
 }
 
-/* One sentence for people; with the log's last lines where they may explain it. */
+/* One sentence for people; with the log's last lines where the worker itself could not say why. */
 static void describe_end(const struct daemon *d, const struct job *job, const struct job_end *end,
                          enum job_event event, const char *launcher_text, char out[JOB_TEXT_MAX])
 {
@@ -118,9 +123,10 @@ static void describe_end(const struct daemon *d, const struct job *job, const st
                  job->attempt.number, (long long)(job->time_limit_ms / 60000));
         return;
     }
-    char what[JOB_DONE_TEXT_MAX], tail[400];
+    char what[JOB_DONE_TEXT_MAX], tail[400] = "";
     describe_exit(what, sizeof what, job, end, launcher_text);
-    folder_log_tail(d, job->id, tail, sizeof tail);
+    if (!said_why(job, end))
+        folder_log_tail(d, job->id, tail, sizeof tail);
     snprintf(out, JOB_TEXT_MAX, "attempt %d%s: %s%s%s", job->attempt.number,
              event == ON_END_FAILED ? ", the last" : "", what,
              tail[0] ? ". Last lines of the log: " : "", tail);
@@ -282,14 +288,18 @@ void job_act(struct daemon *d, struct active *a)
 
 /* ---- the tick ------------------------------------------------------------------------------- */
 
+int64_t job_kill_ms(const struct daemon *d, enum job_state state)
+{
+    /* A pause is no good without its checkpoint, which may take its time. */
+    return state == JOB_PAUSING ? d->options.pause_kill_ms : d->options.kill_ms;
+}
+
 static void climb_ladder(struct daemon *d, struct active *a, const struct view *v)
 {
     int64_t waited = daemon_now_ms(d) - a->job.changed_ms;
-    /* A pause is no good without its checkpoint, which may take its time. */
-    bool pausing = a->job.state == JOB_PAUSING;
     if (!job_stop_reason(&a->job))
         return;
-    if (waited >= (pausing ? d->options.pause_kill_ms : d->options.kill_ms)) {
+    if (waited >= job_kill_ms(d, a->job.state)) {
         /* Again at every tick: a process may have been born between two looks. */
         d->launch->ops->stop(d->launch, &v->spec, STOP_KILL);
         a->rung = 2;

@@ -24,5 +24,7 @@ int job_retries(const struct daemon *d, const struct job *job);
 
 /* The reason a worker is given with ReportReply.stop; NULL = it should go on. */
 const char *job_stop_reason(const struct job *job);
+/* From the request to stop or pause until SIGKILL. */
+int64_t job_kill_ms(const struct daemon *d, enum job_state state);
 
 #endif

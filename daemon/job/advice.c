@@ -7,7 +7,7 @@ static const struct {
     const char *reason, *advice;
 } advices[] = {
     {"", ""},
-    {"cancelled", "to run it again: espalier show %s --file > job.yaml; espalier submit job.yaml"},
+    {"cancelled", "espalier retry %s (goes on from its newest checkpoint)"},
     {"time_limit", "raise resources.time_minutes, then: espalier retry %s (goes on from its newest "
                    "checkpoint)"},
     {"held", "espalier release %s"},
@@ -39,26 +39,32 @@ static const struct {
                  "espalier logs %s names the steps"},
     {"collapse", "lower the phase's lr, or train longer before the search; train.on_collapse: warn "
                  "goes on in spite of it"},
-    {"bad_input", "correct the file that the sentence names and submit again; espalier plan FILE "
-                  "checks before"},
+    {"bad_input",
+     "correct the file that the sentence names, then: espalier retry %s; a changed "
+     "job file is submitted anew. espalier data check reads annotations as a job does"},
     {"io", "free space or repair the file system that the sentence names, then: espalier retry %s"},
     {"internal", "an error of the program: please report it with the output of espalier logs %s"},
 };
 
-#define NODE_LOST_HERE                                                                             \
-    "see whether the node that the sentence names can be reached by the remote shell (espalier "   \
-    "doctor), or keep jobs off it: espalier nodes --drain NODE; then: espalier retry %s"
-
-#define REFUSED_BY_SLURM                                                                           \
-    "correct what the sentence names and submit it again; espalier plan FILE asks Slurm (sbatch "  \
-    "--test-only) without submitting"
+/* What reads otherwise in Slurm, or outside of it. */
+static const struct {
+    enum job_reason reason;
+    bool in_slurm;
+    const char *advice;
+} by_place[] = {
+    {REASON_NODE_LOST, false,
+     "see whether the node that the sentence names can be reached by the remote shell (espalier "
+     "doctor), or keep jobs off it: espalier nodes --drain NODE; then: espalier retry %s"},
+    {REASON_LAUNCH_FAILED, true,
+     "correct what the sentence names and submit it again; espalier plan FILE asks Slurm (sbatch "
+     "--test-only) without submitting"},
+};
 
 const char *reason_advice(enum job_reason reason, bool in_slurm)
 {
-    if (reason == REASON_NODE_LOST && !in_slurm)
-        return NODE_LOST_HERE;
-    if (reason == REASON_LAUNCH_FAILED && in_slurm)
-        return REFUSED_BY_SLURM;
+    for (size_t i = 0; i < sizeof by_place / sizeof *by_place; i++)
+        if (by_place[i].reason == reason && by_place[i].in_slurm == in_slurm)
+            return by_place[i].advice;
     const char *name = job_reason_name(reason);
     for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
         if (strcmp(advices[i].reason, name) == 0)

@@ -329,7 +329,7 @@ static void explain_stopping(struct daemon *d, struct explanation *x)
     snprintf(x->summary, sizeof x->summary, "it was asked %s ago to write a checkpoint and end",
              span(asked, ago));
     because(x, "SIGTERM after %s, SIGKILL after %s", span(term, d->options.term_ms),
-            span(kill, d->options.kill_ms));
+            span(kill, job_kill_ms(d, x->job.state)));
 }
 
 static void explain_unreachable(struct explanation *x)

@@ -207,8 +207,9 @@ static void check_batch(struct parse *p)
         complain(p, key, false, "a batch of %lld leaves some of %lld ranks without a sample", batch,
                  ranks);
     else if (batch % ranks)
-        complain(p, key, false, "%lld does not divide by %lld ranks; use %lld or %lld", batch,
-                 ranks, batch / ranks * ranks, (batch / ranks + 1) * ranks);
+        complain(p, key, false,
+                 "a batch of %lld does not divide by %lld ranks; use train.batch %lld or %lld",
+                 batch, ranks, batch / ranks * ranks, (batch / ranks + 1) * ranks);
     else if (micro && (batch / ranks) % micro)
         complain(
             p, KEY_train_micro_batch, false,

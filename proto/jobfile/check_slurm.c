@@ -33,8 +33,8 @@ static void check_shape(struct parse *p)
         return;
     if (nodes > ranks)
         complain(p, KEY_slurm_nodes, false,
-                 "%lld nodes for %lld rank%s; resources.ranks counts them all", nodes, ranks,
-                 ranks == 1 ? "" : "s");
+                 "%lld nodes, but %lld rank%s in all; use %lld, or raise resources.ranks", nodes,
+                 ranks, ranks == 1 ? "" : "s", ranks);
     else if (nodes && each && nodes * each != ranks)
         complain(p, KEY_slurm_ranks_per_node, false,
                  "%lld nodes x %lld ranks are not the %lld of resources.ranks", nodes, each, ranks);

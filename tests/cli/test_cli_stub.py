@@ -46,6 +46,9 @@ class Overview(CliTest):
 
     def test_slips_are_caught(self):
         self.check(2, "sumbit", says="did you mean `espalier submit`?")
+        for word, command in (("ps", "jobs"), ("kill", "cancel"), ("run", "submit"), ("scancel", "cancel"), ("delete", "rm")):
+            self.check(2, word, says="did you mean `espalier %s`?" % command)
+        self.check(2, "rxx", says="`espalier help` lists them")  # too short to guess at
         self.check(2, "xyzzy", says="`espalier help` lists them")
         self.check(2, "jobs", "--jsn", says="did you mean --json?")
         self.check(2, "jobs", "--limit", "0", says="--limit expects a whole number from 1")

@@ -108,6 +108,8 @@ static void every_reason_has_advice(void **state)
             fail_msg("no advice for '%s'", job_reason_name((enum job_reason)r));
     assert_non_null(strstr(reason_advice(REASON_NODE_LOST, true), "sinfo"));
     assert_null(strstr(reason_advice(REASON_NODE_LOST, false), "sinfo"));
+    assert_non_null(strstr(reason_advice(REASON_LAUNCH_FAILED, true), "--test-only"));
+    assert_non_null(strstr(reason_advice(REASON_LAUNCH_FAILED, false), "mpirun"));
 }
 
 static int set_up(void **state)

@@ -110,6 +110,12 @@ class Nodes(Case):
         self.c.call("Cancel", id=job)
         self.d.wait(job, "CANCELLED")
         self.assertIn("it ended as CANCELLED after 1 attempt", self.explain(job).summary)
+        deaf = self.d.submit("steps=1000 step_ms=50 deaf=2")
+        self.d.wait(deaf, "RUNNING")
+        self.c.call("Pause", id=deaf)
+        self.assertIn("SIGKILL after 10 min", self.causes(deaf))  # pause_kill_s, not stop_kill_s
+        self.c.call("Cancel", id=deaf)
+        self.assertIn("SIGKILL after 30 s", self.causes(deaf))
         done = self.d.submit("steps=2 step_ms=1")
         self.d.wait(done, "COMPLETED")
         self.assertIn("espalier pull %s" % done, self.causes(done))

@@ -148,7 +148,7 @@ class Backup(Case):
             thread.join()
         self.assertGreaterEqual(len(before), 5)
         self.assertEqual((code, err), (0, ""))
-        self.assertIn("wrote %s: " % copy, out)
+        self.assertIn("copied %s/espalier.db to %s: " % (self.d.home, copy), out)
         self.d.end(signal.SIGKILL)
         last = max(int(name) for name in os.listdir(os.path.join(self.d.home, "jobs")))
         with open(os.path.join(self.d.home, "espalier.db"), "r+b") as f:
@@ -169,7 +169,7 @@ class Backup(Case):
         events = self.d.events(done)
         self.assertEqual(self.verb("backup", copy)[0], 0)
         self.d.end()
-        self.assertEqual(self.verb("restore", copy, "--store", store)[0], 0)
+        self.assertIn("restored %s to %s: " % (copy, store), self.verb("restore", copy, "--store", store)[1])
         self.d.options += ["--store", store]
         self.d.start()
         self.assertIn("espalier.db is not the job store, %s is" % store, self.d.said())

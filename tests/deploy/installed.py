@@ -20,8 +20,11 @@ def check(got):
 
 def use():
     as_account = (*CHROOT, "setpriv", "--reuid=espalier", "--regid=espalier", "--clear-groups", "env", "HOME=/var/lib/espalier")
-    check(run(*CHROOT, "install", "-d", "-o", "espalier", "-m", "700", "/var/lib/espalier", "/var/lib/espalier/s"))
+    check(run(*CHROOT, "install", "-d", "-o", "espalier", "-m", "700", "/var/lib/espalier", "/run/espalier"))
     d = Daemon("/usr/bin", prefix=as_account, home="/var/lib/espalier")
+    d.address = "unix:/run/espalier/espalierd.sock"  # the service's, which a client finds by itself
+    for name in ("ESPALIER_SERVER", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
+        d.environment.pop(name, None)
     d.environment["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
     d.start()
     with tempfile.TemporaryDirectory(dir=ROOT + "/tmp") as folder:
@@ -32,6 +35,7 @@ def use():
                     "    steps: 2\n")
         job = check(d.client("submit", path + "/job.yaml")).strip()
     check(d.client("wait", job))
+    check(run(*CHROOT, "env", "-u", "ESPALIER_SERVER", "-u", "XDG_RUNTIME_DIR", "espalier", "show", job))  # root's
     d.dir = "/nonexistent"  # the home stays, for the upgrade
     d.end()
 

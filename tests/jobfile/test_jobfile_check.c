@@ -97,9 +97,9 @@ static void batches_divide(void **state)
     (void)state;
     static const struct jobtest_case cases[] = {
         {NULL, "train.batch: 16\nresources.ranks: 3\n", "train.batch",
-         "16 does not divide by 3 ranks; use 15 or 18", 8, 14, false, 1},
-        {NULL, "resources.ranks: 3\n", "resources.ranks", "does not divide by 3 ranks", 8, 18,
-         false, 1},
+         "a batch of 16 does not divide by 3 ranks; use train.batch 15 or 18", 8, 14, false, 1},
+        {NULL, "resources.ranks: 3\n", "resources.ranks", "use train.batch 15 or 18", 8, 18, false,
+         1},
         {NULL, "train.batch: 2\nresources.ranks: 4\n", "train.batch", "4 ranks without a sample", 8,
          14, false, 1},
         {NULL, "train: {batch: 16, micro_batch: 3}\nresources.ranks: 2\n", "train.micro_batch",
@@ -205,7 +205,8 @@ static void what_slurm_is_told(void **state)
         {NULL, "slurm.partition: a b\n", "slurm.partition", "'a b' has a blank", 8, 18, false, 1},
         {NULL, "slurm.account: \"$(id)\"\n", "slurm.account", "Slurm knows no such name", 8, 16,
          false, 1},
-        {NULL, "slurm.nodes: 2\n", "slurm.nodes", "2 nodes for 1 rank;", 8, 14, false, 1},
+        {NULL, "slurm.nodes: 2\n", "slurm.nodes", "2 nodes, but 1 rank in all; use 1", 8, 14, false,
+         1},
         {NULL, "slurm.time_minutes: 1\n", "slurm.warn_seconds", "nothing would be computed", -1, 0,
          false, 1},
         {NULL, "resources.launcher: mpirun\nslurm.qos: high\n", "slurm.qos", "has no effect", 9, 12,
