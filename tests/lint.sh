@@ -75,6 +75,11 @@ while IFS=: read -r path link; do
     [ -e "$(dirname "$path")/$link" ] || fault "link: $path: $link is not there"
 done < <(git ls-files '*.md' | xargs -r grep -oHE '\]\([^)# ]+' | sed 's/:](/:/' | grep -v ':[a-z]*://')
 
+# A page that the index does not name is not found.
+while IFS= read -r path; do
+    grep -qF "](${path#docs/})" docs/index.md || fault "index: docs/index.md has no link to $path"
+done < <(git ls-files 'docs/**/*.md' 'docs/*.md' | grep -v '^docs/index.md$')
+
 # A file over the limit holds two subjects. Tests are tables of cases and may be longer.
 while read -r lines path; do
     case "$path" in total) continue ;; tests/*) most=700 ;; *) most=500 ;; esac
