@@ -113,6 +113,12 @@ try:
     apart = max(abs(a - b) for n in state if n.startswith("w/") for a, b in zip(state[n], state["ema/" + n[2:]]))
     assert apart < 1e-6, apart
 
+    # Hypernetwork steps drop nothing out: where weights stand still, their losses know nothing of dropout.
+    still = [("phases.search.lr", 1e-12), ("method.gamma_start", 1e-6), ("method.gamma_end", 1e-6)]
+    losses = [[v["loss"] for v in json.loads((whole_job(case, f"dropout-{p}", ("model.dropout", p), *still, search=20)[0] /
+                                              "result.json").read_text())["structures"]] for p in (0.1, 0.5)]
+    assert len(losses[0]) > 1 and all(abs(a - b) < 1e-4 * a for a, b in zip(*losses)), losses
+
     # Recomputing changes memory alone, in hypernetwork steps too.
     job, _ = whole_job(case, "recompute", ("train.recompute", "block"), search=20)
     assert sha(shared_export(job)) == plain["plain"][0]

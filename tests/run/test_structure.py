@@ -1,8 +1,22 @@
 """A job that starts frozen on another job's structure ends with exactly that structure; another shape is refused."""
 import hashlib
 import json
+import re
 
 from job import Case, run
+
+
+def counted(case, name, structure, overrides):
+    """Runs a job on the structure; its sizes are those that the refusal of wrong ones names."""
+    folder = case.job(name, 1, overrides)
+    laid = folder / "start-structure.json"
+    structure["parameters"]["whole"] = 0
+    laid.write_text(json.dumps(structure))
+    whole, backbones = re.search(r"the bits give (\d+) parameters \(backbones (\d+)\)", run(folder, 1, expect=12)).groups()
+    structure["parameters"].update(whole=int(whole), backbones=int(backbones))
+    laid.write_text(json.dumps(structure))
+    run(folder, 1)
+    return json.loads((folder / "result.json").read_text())
 
 case = Case()
 try:
@@ -33,5 +47,20 @@ try:
     (other / "start-structure.json").write_bytes(final)
     log = run(other, 1, expect=2)
     assert "cannot start on the structure" in log and "method.block_size is 2 in the one and 1 in the other" in log, log
+
+    # Where the pull has drawn everything together, hardening takes nothing away: not the groups either that are pruned for the
+    # vision layer and stay for the text layer that takes them.
+    bits = json.loads(final)
+    for site in bits["sites"]:
+        if site["site"].startswith("vision.0."):
+            site["m"] = "0" * len(site["m"])
+        elif site["site"].startswith("text.0."):
+            site["m"] = site["s"] = "1" * len(site["m"])
+    r = counted(case, "needed", bits, ONLY + [("phases.pretrain.steps", 20), ("phases.pretrain.lr", 1e-2), ("phases.search.steps", 8),
+                                              ("phases.finetune.steps", 0), ("method.gamma_start", 1e6), ("method.gamma_end", 1e6),
+                                              ("train.ema", 0), ("evaluate.weights", "raw")])
+    before, after = r["alignment"]["loss_before"], r["alignment"]["loss_after"]
+    assert r["alignment"]["zero_norm_median"] == 0 and r["alignment"]["pair_norm_median"] < 1e-6, r["alignment"]
+    assert abs(before - after) < 1e-5 * before, r["alignment"]
 finally:
     case.close()
