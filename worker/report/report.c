@@ -183,12 +183,15 @@ static void schedule(struct report *r, bool urgent)
     pthread_cond_signal(&r->changed);
 }
 
-enum weight { LIGHT, PLAIN, DURABLE }; /* may be thinned; may be refused; neither */
+/* May be thinned; may be refused; is neither until there is too much of it; a job's end, which has room whatever waits. */
+enum weight { LIGHT, PLAIN, DURABLE, LAST };
 
 static enum status push(struct report *r, struct record *rec, enum weight weight, struct err *err)
 {
-    bool durable = weight == DURABLE;
-    size_t most = durable ? 2 * r->spool_max : r->spool_max + r->spool_max / 2;
+    bool durable = weight >= DURABLE;
+    size_t most = weight == LAST ? SIZE_MAX
+                  : durable      ? 2 * r->spool_max
+                                 : r->spool_max + r->spool_max / 2;
     if (backlog(r) + rec->len > most) {
         free(rec);
         return err_set(err, ST_LIMIT, "the report spool is full: %zu bytes wait for the daemon",
@@ -416,7 +419,7 @@ enum status report_done(struct report *r, bool success, const char *reason, cons
     done.text = clean;
     m.kind_case = ESPALIER__V1__RECORD__KIND_DONE;
     m.done = &done;
-    return add(r, &m, DURABLE, err);
+    return add(r, &m, LAST, err);
 }
 
 /* ---- the other direction ------------------------------------------------------------------ */

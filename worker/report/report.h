@@ -13,7 +13,7 @@
  *
  * A full spool is thinned: of each series (progress, one metric's name) every second record goes, the
  * newest never. That leaves gaps in the numbers, never another order. At one and a half times spool_max
- * light records (progress, metrics, notes, hello, phase times) are refused, at twice spool_max all are.
+ * light records (progress, metrics, notes, hello, phase times) are refused, at twice spool_max all but the end record are.
  *
  * Threads: every function but open and close may be called from any thread. Nothing here touches
  * MPI.
