@@ -135,13 +135,13 @@ static int64_t step_estimate(const struct jobfile *job, const struct model_shape
     return plan_step_bytes(s, micro, uses_dense(job), job->train_recompute == RECOMPUTE_BLOCK);
 }
 
-/* Weights, gradients, two moments or a part of them, EMA; a search also holds mixed matrices and their gradients. */
+/* Weights, gradients, EMA (with train.ema 0 it is there too, and equal to the weights), two moments or a part of them; a search
+ * also holds mixed matrices and their gradients. */
 static int64_t memory_estimate(const struct jobfile *job, const struct model_count *count,
                                int64_t step_bytes)
 {
     int64_t holders = job->train_shard_optimizer ? job->resources_ranks : 1;
-    int64_t copies = 2 + (job->train_ema > 0);
-    int64_t floats = copies * count->whole + 2 * ((count->whole + holders - 1) / holders);
+    int64_t floats = 3 * count->whole + 2 * ((count->whole + holders - 1) / holders);
     if (job->search_steps > 0)
         floats += 2 * count->backbone_matrices;
     return PROGRAM_BYTES + 4 * floats + step_bytes;

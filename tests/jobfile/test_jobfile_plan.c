@@ -144,6 +144,9 @@ static void plans_add_up(void **state)
     assert_int_equal(jobfile_plan(job, &sharded, NULL), ST_OK);
     assert_int_equal(plan.memory_bytes - sharded.memory_bytes,
                      2 * 4 * (plan.dense.whole - (plan.dense.whole + 3) / 4));
+    job->train_ema = 0; /* its block is there all the same */
+    assert_int_equal(jobfile_plan(job, &plan, NULL), ST_OK);
+    assert_int_equal(plan.memory_bytes, sharded.memory_bytes);
     jobfile_destroy(job);
     job = jobtest_job("model.size: small\ntrain.precision: bf16\n");
     assert_int_equal(jobfile_plan(job, &plan, NULL), ST_OK);

@@ -130,12 +130,13 @@ static void put_scores(struct json_object *row, const struct rec_metrics *m,
     put_families(row, m, set);
 }
 
-static void put_sizes(struct run *r, struct json_object *row, const struct structure *st)
+static enum status put_sizes(struct run *r, struct json_object *row, const struct structure *st,
+                             struct err *err)
 {
     struct structure_count count;
     struct structure *full = NULL;
-    if (!st && structure_create(&full, r->frame, NULL) != ST_OK)
-        return;
+    if (!st)
+        TRY(structure_create(&full, r->frame, err));
     structure_count(st ? st : full, &count);
     json_object_object_add(row, "params_whole", json_object_new_int64(count.whole));
     json_object_object_add(row, "params_backbones", json_object_new_int64(count.backbones));
@@ -148,6 +149,7 @@ static void put_sizes(struct run *r, struct json_object *row, const struct struc
                            json_object_new_int64(model_shape_macs(&r->shape, st ? st : full)));
     json_object_object_add(row, "resident_bytes", json_object_new_int64(4 * count.whole));
     structure_destroy(full);
+    return ST_OK;
 }
 
 /* Bytes that the model takes on disk in the shared form: written, measured, removed. */
@@ -172,7 +174,7 @@ static enum status put_row(struct run *r, const char *name, const struct structu
                            const struct rec_metrics *m, double seconds, struct err *err)
 {
     struct json_object *row = json_object_new_object();
-    put_sizes(r, row, st);
+    enum status status = put_sizes(r, row, st, err);
     put_scores(row, m, r->corpus->set[CORPUS_EVAL]);
     int64_t expressions = rec_micro(m, METRIC_IOU, METRIC_P1).records;
     put(row, "images_per_second", (double)expressions / fmax(seconds, 1e-9));
@@ -180,7 +182,8 @@ static enum status put_row(struct run *r, const char *name, const struct structu
         row, "weights",
         json_object_new_string(r->job->evaluate_weights == WEIGHTS_EMA ? "ema" : "raw"));
     json_object_object_add(r->result, name, row);
-    enum status status = run_root(r) ? put_file_bytes(r, row, err) : ST_OK;
+    if (status == ST_OK && run_root(r))
+        status = put_file_bytes(r, row, err);
     char metric[64];
     snprintf(metric, sizeof metric, "eval.%s.p1", name);
     double p1 = rec_micro(m, METRIC_IOU, METRIC_P1).p;

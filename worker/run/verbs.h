@@ -3,9 +3,8 @@
 #ifndef RUN_VERBS_H
 #define RUN_VERBS_H
 
-int verb_data(int argc, char **argv); /* data make shaperef | data check */
-
-int verb_report(int argc, char **argv);
-int verb_probe(int argc, char **argv); /* report FILE: result.json as a table */
+int verb_data(int argc, char **argv);   /* data make shaperef | data check */
+int verb_report(int argc, char **argv); /* report FILE: result.json as a table */
+int verb_probe(int argc, char **argv);  /* probe: what a rank finds here */
 
 #endif
