@@ -26,7 +26,7 @@ size_t bed_method(const char *name);
 size_t bed_method_by_sum(unsigned sum);
 
 /* Calls a method as a caller of that role (service/access.h) would: checked and unpacked as proto/rpc does, unless the
- * role may not call it. Returns when the answer is there or, for a stream, when nothing more comes. */
+ * role may not call it; the folder "/bed" becomes that of the bed, where a file `data` lies. Returns when the answer is there or, for a stream, when nothing more comes. */
 void bed_call_bytes(size_t method, int role, const uint8_t *data, size_t len);
 /* The same with a message that is freed by it. */
 void bed_call(size_t method, int role, ProtobufCMessage *request);

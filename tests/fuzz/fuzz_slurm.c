@@ -1,6 +1,7 @@
 /* fuzz_slurm.c - any bytes as what Slurm's commands print. The first byte says which. Holds: no read beyond the line;
  * what is taken has an id and strings that end.
  */
+#include "job/slurm_reason.h"
 #include "launch/slurm_parse.h"
 
 #include <stdio.h>
@@ -36,6 +37,18 @@ static void as_line(parse_f parse, const char *line, size_t len)
     ends(row.name, sizeof row.name);
 }
 
+static void explained(const char *text)
+{
+    struct slurm_reason reason;
+    memset(&reason, 'x', sizeof reason);
+    if (!slurm_reason_find(text, &reason))
+        return;
+    ends(reason.code, sizeof reason.code);
+    ends(reason.words, sizeof reason.words);
+    ends(reason.look, sizeof reason.look);
+    ends(reason.change, sizeof reason.change);
+}
+
 static int count(const char *text, char c)
 {
     int n = 0;
@@ -60,6 +73,7 @@ static void as_text(const char *data, size_t size)
     ends(nodes, sizeof nodes);
     if (strncmp(nodes, "n1", 2) != 0 || count(nodes, ',') >= NODES_MOST)
         abort();
+    explained(text);
     if (slurm_trouble_of(text) > SLURM_NO_ACCOUNTING)
         abort();
     free(text);

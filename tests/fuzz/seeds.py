@@ -1,4 +1,4 @@
-"""Writes the seeds that a mutation does not come upon, and jobfile.dict: seeds.py PROTO_DIR PROTOC CORPUS_DIR. Every method of the contract
+"""Writes the seeds that a mutation does not come upon, and the dictionaries that our own tables give: seeds.py PROTO_DIR PROTOC CORPUS_DIR. Every method of the contract
 once with plausible values in every field, so that a new RPC is fuzzed from its first day; and of each format something that is accepted."""
 import glob
 import json
@@ -20,7 +20,7 @@ from espalier.v1 import report_pb2 as R  # noqa: E402
 
 shutil.rmtree(made)
 JOB = b"name: x\ndata: {pretrain: data, vocabulary: data}\nphases.pretrain.steps: 10\n"
-KNOWN = {"id": "1", "job_file": JOB, "folder": "/dev/shm", "structure_json": b"{}", "sha256": "0" * 64, "key": "name"}
+KNOWN = {"id": "1", "job_file": JOB, "folder": "/bed", "structure_json": b"{}", "sha256": "0" * 64, "key": "name", "host": "localhost"}
 
 
 def fill(message, depth=0):
@@ -70,6 +70,29 @@ for m in methods:
     if "id" in m.input_type.fields_by_name:
         write("requests", m.name.lower() + "-plain", call(m.name, 3, request(id="1")) + call(m.name, 3, request(id="2")))
 
+
+
+def structure(shape, size, block_msa, block_ffn, counts, last):
+    """Of two equal backbones of two layers; `last` is the bit of a layer's last group."""
+    sites = []
+    for side in ("vision", "text"):
+        for layer in range(2):
+            for part, n, block in (("msa", shape["heads"], block_msa), ("ffn", shape["ffn"], block_ffn)):
+                shares = side == "text" or (block and layer > 0 and size == 2)
+                sites.append({"site": "%s.%d.%s" % (side, layer, part), "m": "1" * (n - 1) + last, **({"s": "0" * n} if shares else {})})
+    options = {"block_size": size, "cross_msa": True, "cross_ffn": True, "block_msa": block_msa, "block_ffn": block_ffn, "prune": True, "share": True}
+    counts = dict(zip(("dense_whole", "dense_backbones", "whole", "backbones"), counts))
+    return json.dumps({"format": "espalier-structure", "version": 1, "vision": shape, "text": shape, "options": options, "parameters": counts, "sites": sites})
+
+
+SEARCH = b"""data: {task: data, vocabulary: data}
+model: {image: 32, patch: 8, width: 8, heads: 2, ffn: 8, vision_layers: 2, text_layers: 2, fusion_width: 8, fusion_heads: 2, fusion_ffn: 8, encoder_layers: 1,
+  decoder_layers: 1, queries: 1}
+train.batch: 6
+phases.search.steps: 2000
+method.target: 0.95
+"""
+STRUCTURE = structure({"layers": 2, "width": 8, "heads": 2, "ffn": 8}, 3, True, False, (6148, 2968, 6148, 2968), "1").encode()
 CHECKPOINT = "checkpoints/step-000000000021.safetensors"  # of daemon_bed.c, and so is the artifact
 ONE = {"id": "1"}
 TALKS = {
@@ -89,8 +112,10 @@ TALKS = {
                ("RevokeToken", J.RevokeTokenRequest(name="a@b"))],
     "pages": [("List", J.ListRequest(page_size=2)), ("List", J.ListRequest(page_size=1, page_token="before-3", states=[1, 4, 6]))],
     "nodes": [("DrainNode", J.DrainNodeRequest(host="localhost", drain=True)), ("Nodes", J.NodesRequest()), ("Explain", J.ExplainRequest(id="3"))],
-    "search": [("Submit", J.SubmitRequest(job_file=JOB + b"phases.search.steps: 2000\n", request_id="s", folder="/dev/shm", structure_json=b"{}", hold=True,
-                                          overrides=[J.Override(key="method.target", value="0.9"), J.Override(key="train.seed", value="2")]))],
+    "search": [("Submit", J.SubmitRequest(job_file=SEARCH, request_id="s", folder="/bed", structure_json=STRUCTURE, hold=True)),
+               ("Explain", J.ExplainRequest(id="last")), ("Release", J.ControlRequest(id="last")), ("Explain", J.ExplainRequest(id="last"))],
+    "set": [("Validate", J.ValidateRequest(job_file=SEARCH, folder="/bed", file_name="f",
+                                           overrides=[J.Override(key="method.target", value="0.9"), J.Override(key="train.seed", value="2")]))],
 }
 for name, talk in TALKS.items():
     write("requests", "talk-" + name, b"".join(call(method, 3, message) for method, message in talk))
@@ -117,33 +142,27 @@ for i in range(0, 200, 10):
 for kind in range(6):
     write("events", "stored-%d" % kind, bytes([16, 200, kind, kind % 3, 20]) + b"\x0a\x04task\x10\x05\x18\x0a" + bytes(10) + bytes([4]))
 
-with open(os.path.join(proto, "jobfile", "schema.def")) as f:
-    keys = re.findall(r'^[A-Z]+\([a-z_0-9]+, "([a-z_0-9.]+)"(?:, "[a-z_0-9]+", "([^"]+)")?', f.read(), re.M)
-words = {word for key, choices in keys for word in (key, *key.split("."), *choices.split("|")) if word}
-words |= {": ", "\\x0a  ", "{", "}", "[", "&a", "*a", "!!int", "---", "1e-4", "\\x22"}
-with open(os.path.join(corpus, "jobfile.dict"), "w") as f:
-    f.writelines('"%s"\n' % word for word in sorted(words))
+def read(*path):
+    with open(os.path.join(proto, *path)) as f:
+        return f.read()
+
+
+def dictionary(target, words):
+    with open(os.path.join(corpus, target + ".dict"), "w") as f:
+        f.writelines('"%s"\n' % word for word in sorted(words))
+
+
+keys = re.findall(r'^[A-Z]+\([a-z_0-9]+, "([a-z_0-9.]+)"(?:, "[a-z_0-9]+", "([^"]+)")?', read("jobfile", "schema.def"), re.M)
+dictionary("jobfile", {word for key, choices in keys for word in (key, *key.split("."), *choices.split("|")) if word} |
+           {": ", "\\x0a  ", "{", "}", "[", "&a", "*a", "!!int", "---", "1e-4", "\\x22"})
+dictionary("slurm", {word for name in ("job/slurm_reason.c", "launch/slurm_parse.c")
+                     for word in re.findall(r'"([A-Za-z_ ]{3,40})"', read("..", "daemon", *name.split("/")))})
 for path in glob.glob(os.path.join(proto, "..", "deploy", "examples", "*.yaml")):
     with open(path, "rb") as f:
         write("jobfile", os.path.basename(path), f.read())
 
-SHAPE = {"layers": 2, "width": 4, "heads": 2, "ffn": 3}
-
-
-def structure(block):
-    sites = []
-    for side in ("vision", "text"):
-        for layer in range(2):
-            for part, n in (("msa", 2), ("ffn", 3)):
-                shares = side == "text" if layer == 0 else side == "text" or block
-                sites.append({"site": "%s.%d.%s" % (side, layer, part), "m": "1" * (n - layer) + "0" * layer, **({"s": "0" * (n - 1) + "1"} if shares else {})})
-    options = {"block_size": 2, "cross_msa": True, "cross_ffn": True, "block_msa": block, "block_ffn": block, "prune": True, "share": True}
-    counts = {"dense_whole": 1000, "dense_backbones": 900, "whole": 0, "backbones": 0}
-    return json.dumps({"format": "espalier-structure", "version": 1, "vision": SHAPE, "text": SHAPE, "options": options, "parameters": counts, "sites": sites})
-
-
 for block in (False, True):
-    write("structure", "tiny-%d" % block, structure(block).encode())
+    write("structure", "tiny-%d" % block, structure({"layers": 2, "width": 4, "heads": 2, "ffn": 3}, 2, block, block, (1000, 900, 0, 0), "0").encode())
 
 IMAGE = {"id": 1, "file_name": "a.png", "height": 8, "width": 9, "caption": "the red \u00e9 cube", "original_id": 3, "family": "attr"}
 BOX = {"id": 5, "image_id": 1, "bbox": [1, 2.5, 3, 4], "tokens_positive": [[4, 7], [10, 14]], "iscrowd": 0, "area": 12}
