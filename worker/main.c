@@ -58,8 +58,10 @@ static int finish(struct run *r, struct comm *comm, enum status st, const struct
         if (st != ST_OK)
             log_error("%s", err->text);
         if (r && r->report) {
-            report_done(r->report, st == ST_OK, done_reason(st), st == ST_OK ? "" : err->text,
-                        NULL);
+            struct err lost;
+            if (report_done(r->report, st == ST_OK, done_reason(st), st == ST_OK ? "" : err->text,
+                            &lost) != ST_OK)
+                log_error("the end of this attempt is not on disk: %s", lost.text);
             report_flush(r->report, FLUSH_MS, NULL);
         }
     }
