@@ -28,7 +28,11 @@ enum status start_frozen(struct jobfile *job, const char *json, size_t len, stru
     structure_destroy(st);
     frame_destroy(frame);
     frame_destroy(own);
-    return rc;
+    if (rc != ST_CORRUPT)
+        return rc;
+    if (err)
+        err->code = ST_INVALID; /* nothing that is kept is damaged: what was given is wrong */
+    return ST_INVALID;
 }
 
 void check_structure(struct parse *p)

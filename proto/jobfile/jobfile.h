@@ -78,7 +78,7 @@ struct jobfile_source {
  * combinations (including the reachable target).
  * *ret_job is set (the caller destroys it) only when there is no error. Returns ST_OK or ST_INVALID
  * (see findings) or ST_NOMEM; of a file without errors, what is wrong with source->structure, which has no finding:
- * ST_INVALID, ST_CORRUPT or ST_LIMIT. */
+ * ST_INVALID, ST_UNSUPPORTED or ST_LIMIT. */
 enum status jobfile_parse(struct jobfile **ret_job, const struct jobfile_source *source,
                           struct findings *ret_findings, struct err *err);
 void jobfile_destroy(struct jobfile *job);

@@ -201,7 +201,7 @@ static void a_structure_that_is_given_is_not_searched_for(void **state)
     jobfile_destroy(job);
     findings_fini(&f);
     source.structure_len = 10;
-    assert_int_equal(jobfile_parse(&job, &source, &f, &err), ST_CORRUPT);
+    assert_int_equal(jobfile_parse(&job, &source, &f, &err), ST_INVALID);
     assert_int_equal(f.errors, 0);
     assert_true(strlen(err.text) > 0);
     findings_fini(&f);
