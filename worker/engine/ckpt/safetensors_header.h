@@ -5,6 +5,8 @@
 
 #include "engine/ckpt/safetensors.h"
 
+#include <stdbool.h>
+
 struct header_text {
     char *key, *value; /* owned */
 };
@@ -25,6 +27,11 @@ enum status header_parse(struct header *ret_header, const char *json, size_t len
 enum status header_check(struct header *h, uint64_t data_begin, uint64_t data_bytes,
                          const char *path, struct err *err);
 void header_fini(struct header *h);
+
+static inline bool dtype_is_float(enum dtype d)
+{
+    return d == DTYPE_F64 || d == DTYPE_F32 || d == DTYPE_F16 || d == DTYPE_BF16;
+}
 
 /* Elements of a file in the type that they have there, so many at a time. */
 #define ELEMENT_CHUNK 8192

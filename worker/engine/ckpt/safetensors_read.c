@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,11 +136,6 @@ const char *safetensors_metadata(const struct safetensors *file, const char *key
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-static bool is_float(enum dtype d)
-{
-    return d == DTYPE_F64 || d == DTYPE_F32 || d == DTYPE_F16 || d == DTYPE_BF16;
-}
-
 static double value_at(const union element_chunk *in, enum dtype d, int64_t i)
 {
     if (d == DTYPE_F64)
@@ -182,7 +176,7 @@ enum status safetensors_read(struct safetensors *file, const struct safetensor *
     size_t width = dtype_bytes(t->dtype);
     if (to == t->dtype)
         return read_at(file, out, (uint64_t)n * width, t->begin + (uint64_t)first * width, err);
-    if ((to == DTYPE_F32 || to == DTYPE_F64) && is_float(t->dtype))
+    if ((to == DTYPE_F32 || to == DTYPE_F64) && dtype_is_float(t->dtype))
         return read_converted(file, t, to, first, n, out, err);
     return err_set(err, ST_INVALID, "%s: tensor '%s' holds %s, where %s is needed", file->path,
                    t->name, dtype_name(t->dtype), dtype_name(to));

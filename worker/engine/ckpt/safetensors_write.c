@@ -24,15 +24,10 @@ static int64_t elements(const struct safetensors_out *t)
     return n;
 }
 
-static bool is_float(enum dtype d)
-{
-    return d == DTYPE_F64 || d == DTYPE_F32 || d == DTYPE_F16 || d == DTYPE_BF16;
-}
-
 static bool converts(const struct safetensors_out *t)
 {
     return t->from == t->dtype ||
-           ((t->from == DTYPE_F32 || t->from == DTYPE_F64) && is_float(t->dtype));
+           ((t->from == DTYPE_F32 || t->from == DTYPE_F64) && dtype_is_float(t->dtype));
 }
 
 static int by_place(const void *a, const void *b)
