@@ -11,6 +11,8 @@ struct inbox {
     pthread_mutex_t lock;
     struct message *first, **end;
     int fd;
+    struct message
+        *taken; /* the loop's own: so it needs the lock once for all that came together */
 };
 
 enum status inbox_create(struct inbox **ret_inbox, struct err *err)
@@ -55,19 +57,28 @@ void inbox_post(struct inbox *box, struct message *m)
     (void)n;
 }
 
-struct message *inbox_take(struct inbox *box)
+/* Takes over all that is there; the descriptor stays readable until there was nothing. */
+static void take_all(struct inbox *box)
 {
     uint64_t count;
     pthread_mutex_lock(&box->lock);
-    struct message *m = box->first;
-    if (m)
-        box->first = m->next;
-    if (!box->first) {
-        box->end = &box->first;
+    box->taken = box->first;
+    box->first = NULL;
+    box->end = &box->first;
+    if (!box->taken) {
         ssize_t n = read(box->fd, &count, sizeof count);
         (void)n;
     }
     pthread_mutex_unlock(&box->lock);
+}
+
+struct message *inbox_take(struct inbox *box)
+{
+    if (!box->taken)
+        take_all(box);
+    struct message *m = box->taken;
+    if (m)
+        box->taken = m->next;
     return m;
 }
 

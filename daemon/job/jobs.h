@@ -31,6 +31,10 @@ struct active {
     } progress;                                 /* of the newest report; zeros = none yet */
     struct stall_watch stall;                   /* when the last step was seen */
     struct placement *placement; /* owned; of the newest attempt; NULL = none is known */
+    struct {
+        int attempt,
+            node; /* which node this attempt's successor is kept off; attempt 0 = not asked yet */
+    } avoid;
     struct active *next_changed;
 };
 

@@ -29,9 +29,15 @@ static void take_job(struct rooms *rooms, const struct active *a)
 struct rooms *rooms_now(const struct daemon *d)
 {
     struct rooms *rooms = rooms_create(&d->nodes);
-    for (size_t i = 0; rooms && i < d->jobs->n; i++)
-        if (job_state_holds(d->jobs->list[i]->job.state) && !d->jobs->list[i]->job.in_slurm)
-            take_job(rooms, d->jobs->list[i]);
+    int64_t left = rooms ? d->jobs->running : 0; /* a long queue is not walked to its end */
+    for (size_t i = 0; left > 0 && i < d->jobs->n; i++) {
+        const struct active *a = d->jobs->list[i];
+        if (!job_state_holds(a->job.state))
+            continue;
+        left--;
+        if (!a->job.in_slurm)
+            take_job(rooms, a);
+    }
     return rooms;
 }
 
@@ -51,7 +57,7 @@ static bool start_in_slurm(struct daemon *d)
 
 /* The node of an attempt that ended for a reason of which another node may be free: the one that its exit record
  * names, or the only one it had. */
-static int node_to_avoid(const struct daemon *d, const struct active *a)
+static int find_avoided(const struct daemon *d, const struct active *a)
 {
     const struct placement *p = a->placement;
     struct exit_record end;
@@ -65,6 +71,16 @@ static int node_to_avoid(const struct daemon *d, const struct active *a)
         if (p->node[r] != p->node[0])
             return PLACE_ANYWHERE;
     return p->node[0];
+}
+
+/* Asked of every waiting job at every look at the queue, so its files are read once an attempt. */
+static int node_to_avoid(const struct daemon *d, struct active *a)
+{
+    if (a->avoid.attempt != a->job.attempt.number) {
+        a->avoid.attempt = a->job.attempt.number;
+        a->avoid.node = find_avoided(d, a);
+    }
+    return a->avoid.attempt ? a->avoid.node : PLACE_ANYWHERE;
 }
 
 /* Those that may start now. One that waits after a bad end is looked at again when its time has come. */

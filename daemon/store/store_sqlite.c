@@ -116,7 +116,8 @@ const char *store_text(sqlite3_stmt *q, int column)
 static void end_reads(struct store *s)
 {
     for (int i = 0; i < SQL_COUNT; i++)
-        sqlite3_reset(s->statement[i]);
+        if (sqlite3_stmt_busy(s->statement[i]))
+            sqlite3_reset(s->statement[i]);
 }
 
 void store_read_begin(struct store *s)
@@ -264,6 +265,8 @@ static enum status prepare_all(struct store *s, struct err *err)
 static enum status open_file(struct store *s, struct err *err)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    /* Counts that nobody reads, under a lock at every allocation. Refused once SQLite is in use: then it is set. */
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     if (sqlite3_open_v2(s->path, &s->db, flags, NULL) != SQLITE_OK)
         return s->db ? store_error(s, "opening it", err)
                      : err_set(err, ST_NOMEM, "out of memory opening %s", s->path);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define VOCABULARY_SPECIALS 4            /* <none> (pad), bos, eos, unknown: docs/spec/data.md */
@@ -63,17 +64,12 @@ int64_t effective_int(const struct jobfile *job, int key)
     return value;
 }
 
-int64_t vocabulary_lines(const char *path)
+static int64_t count_lines(const char *path)
 {
     int64_t lines = 0;
     bool word = false;
-    struct stat sb;
     char chunk[16384];
     ssize_t n = 0;
-    /* Looked at before it is opened: a pipe would block the opener. */
-    if (!path[0] || stat(path, &sb) < 0 || !S_ISREG(sb.st_mode) ||
-        sb.st_size > VOCABULARY_MAX_BYTES)
-        return 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return 0;
@@ -85,6 +81,30 @@ int64_t vocabulary_lines(const char *path)
         }
     close(fd);
     return n < 0 ? 0 : lines + word;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+int64_t vocabulary_lines(const char *path)
+{
+    /* A sweep's jobs share their word list: it is read once, as long as it is not changed. Within the clock's tick a
+     * change may leave no trace, so what has just been changed is read again. */
+    static _Thread_local struct stat last;
+    static _Thread_local int64_t last_lines;
+    struct stat sb;
+    /* Looked at before it is opened: a pipe would block the opener. */
+    if (!path[0] || stat(path, &sb) < 0 || !S_ISREG(sb.st_mode) ||
+        sb.st_size > VOCABULARY_MAX_BYTES)
+        return 0;
+    if (!last_lines || !same_file(&sb, &last) || time(NULL) - sb.st_ctim.tv_sec < 2) {
+        last = sb;
+        last_lines = count_lines(path);
+    }
+    return last_lines;
 }
 
 void jobfile_model_shape(const struct jobfile *job, struct model_shape *ret_shape)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -107,6 +108,21 @@ static void vocabularies_are_counted(void **state)
     }
     assert_int_equal(file_write_atomic(path, keep.data, keep.len, 0600, NULL), ST_OK);
     buf_fini(&keep);
+}
+
+static void a_vocabulary_written_over_is_counted_anew(void **state)
+{
+    (void)state;
+    char path[128];
+    snprintf(path, sizeof path, "%s/over.txt", jobtest_folder());
+    assert_int_equal(file_write_atomic(path, "a\nb\nc\n", 6, 0600, NULL), ST_OK);
+    assert_int_equal(vocabulary_lines(path), 3);
+    FILE *same = fopen(path, "r+"); /* the same inode and size */
+    assert_non_null(same);
+    assert_int_equal(fputs("abcde\n", same) < 0, 0);
+    assert_int_equal(fclose(same), 0);
+    assert_int_equal(vocabulary_lines(path), 1);
+    assert_int_equal(unlink(path), 0);
 }
 
 static bool has_note(const struct job_plan *plan, const char *says)
@@ -257,6 +273,7 @@ int main(void)
         cmocka_unit_test(odd_texts_print_as_yaml),
         cmocka_unit_test(sizes_fill_the_model_in),
         cmocka_unit_test(vocabularies_are_counted),
+        cmocka_unit_test(a_vocabulary_written_over_is_counted_anew),
         cmocka_unit_test(plans_add_up),
         cmocka_unit_test(a_structure_that_is_given_is_not_searched_for),
         cmocka_unit_test(help_names_every_key),
