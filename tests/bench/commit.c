@@ -86,6 +86,7 @@ static enum status newest(struct commits *c, struct err *err)
 static enum status open_database(struct commits *c, const char *path, char **schema, int n,
                                  struct err *err)
 {
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     if (sqlite3_open(path, &c->db) != SQLITE_OK)
         return fault(c, path, err);
     TRY(run_sql(c, "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL",

@@ -172,11 +172,13 @@ static enum status measure(struct bench *b, int n, int64_t calls, struct err *er
 static void open_clients(struct bench *b, const char *address, int n)
 {
     b->queue = grpc_completion_queue_create_for_next(NULL);
-    /* Else channels of one process to one address share a connection. */
-    grpc_arg own = {.type = GRPC_ARG_INTEGER,
-                    .key = (char *)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
-                    .value.integer = 1};
-    grpc_channel_args args = {1, &own};
+    grpc_arg list[] = {
+        /* Else channels of one process to one address share a connection. */
+        {GRPC_ARG_INTEGER, (char *)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, .value.integer = 1},
+        {GRPC_ARG_INTEGER, (char *)GRPC_ARG_ENABLE_RETRIES,
+         .value.integer = 0}, /* as in rpc/client.c */
+    };
+    grpc_channel_args args = {sizeof list / sizeof *list, list};
     grpc_channel_credentials *creds = grpc_insecure_credentials_create();
     for (int i = 0; i < n; i++)
         b->client[i].channel = grpc_channel_create(address, creds, &args);

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import tempfile
+import time
+import urllib.request
 
 import machine
 from rows import median, row, span
@@ -76,29 +78,54 @@ def rpc_echo(o):
     return rows
 
 
-CLIENTS, CALLS = 8, 1000  # of each client in a repetition; the daemon's limit is 10,000 jobs waiting
+WARM = 20  # LOAD_WARM of load.h
+SUBMITTERS, SUBMITS = (8, 64), 8000  # of all clients in a repetition; the daemon's limit is 10,000 jobs waiting
+METRICS = "metrics on http://"
 
 
-def submit_once(o, tmp):
-    """A daemon with an empty store: jobs stay queued behind one that runs. Then SQLite alone, in the same folder."""
-    job = os.path.join(tmp, "job.yaml")
-    with open(job, "w") as f:
-        f.write(JOB)
-    with espalierd(o, tmp, "--launcher", "fake", "--cores", "1"):
-        ours = program(o, "bench_submit", "unix:" + os.path.join(tmp, "d"), CLIENTS, CALLS, job)
-        return ours, program(o, "bench_commit", os.path.join(tmp, "peer.db"), job, CLIENTS, 1, *SCHEMA)
+def commits(tmp):
+    """Groups that the daemon has made durable so far; its page is at most a quarter of a second old."""
+    with open(os.path.join(tmp, "daemon.log")) as f:
+        address = f.read().split(METRICS)[1].split()[0]
+    time.sleep(0.3)
+    with urllib.request.urlopen("http://" + address) as page:
+        for text in page.read().decode().splitlines():
+            if text.startswith("espalier_commit_seconds_count "):
+                return int(text.split()[1])
+    raise machine.Refused("the daemon's page of metrics has no count of commits")
+
+
+def submit_once(o, clients):
+    """A daemon with an empty store: jobs stay queued behind one that runs. Then gRPC alone, and SQLite alone in the same
+    folder, with as many jobs a commit as came together."""
+    with tempfile.TemporaryDirectory(prefix="espalier-b-") as tmp:
+        job, echo = os.path.join(tmp, "job.yaml"), "unix:" + os.path.join(tmp, "e")
+        with open(job, "w") as f:
+            f.write(JOB)
+        with espalierd(o, tmp, "--launcher", "fake", "--cores", "1", "--metrics-listen", "127.0.0.1:0"), \
+                server([os.path.join(o.programs, "bench_echo"), "serve", echo], os.path.join(tmp, "echo.log")):
+            before = commits(tmp)
+            ours = program(o, "bench_submit", "unix:" + os.path.join(tmp, "d"), clients, SUBMITS // clients, job)
+            ours["jobs_a_commit"] = (SUBMITS + clients * WARM) / (commits(tmp) - before)
+            peer = program(o, "bench_commit", os.path.join(tmp, "peer.db"), job, max(1, round(ours["jobs_a_commit"])), 1, *SCHEMA)
+            return ours, peer, program(o, "bench_echo", "call", echo, clients, 1)
+
+
+def submit_rows(o, suffix, clients):
+    ours, peer, echo = zip(*(submit_once(o, clients) for _ in range(o.repeat)))
+
+    def of(runs, key):
+        return median([r[key] for r in runs])
+    group, alone, calls = of(ours, "jobs_a_commit"), of(peer, "per_second"), of(echo, "per_second")
+    machine.note("         %d clients, %.1f jobs a commit; gRPC core alone, an echo: %.0f calls/s; that and SQLite one after the "
+                 "other: %.0f/s" % (clients, group, calls, 1 / (1 / calls + 1 / alone)))
+    rows = [row("submit_durable" + suffix, of(ours, "per_second"), "jobs/s", "higher", alone,
+                "SQLite alone, the same rows, as many a commit", span([r["per_second"] for r in ours]), clients=clients,
+                jobs_a_commit=group, echo_per_second=calls, peer_commits_per_second=of(peer, "commits_per_second"))]
+    return rows + [row("submit_durable%s_%s" % (suffix, p), of(ours, p + "_us") / 1e3, "ms", "lower", clients=clients)
+                   for p in ("p50", "p99")]
 
 
 def submit_durable(o):
-    """Durable Submits a second of 8 concurrent clients, each of another job file."""
-    ours, peer = [], []
-    for _ in range(o.repeat):
-        with tempfile.TemporaryDirectory(prefix="espalier-b-") as tmp:
-            for runs, run in zip((ours, peer), submit_once(o, tmp)):
-                runs.append(run)
-    rate = [r["per_second"] for r in ours]
-    rows = [row("submit_durable", median(rate), "jobs/s", "higher", median([r["per_second"] for r in peer]),
-                "SQLite alone, the same rows, 8 jobs a commit", span(rate), clients=CLIENTS,
-                peer_commits_per_second=median([r["commits_per_second"] for r in peer]))]
-    return rows + [row("submit_durable_" + p, median([r[p + "_us"] for r in ours]) / 1e3, "ms", "lower", clients=CLIENTS)
-                   for p in ("p50", "p99")]
+    """Durable Submits a second of 8 and of 64 clients, each of another job file."""
+    return [r for n in SUBMITTERS for r in submit_rows(o, "" if n == SUBMITTERS[0] else "_%d" % n, n)]
