@@ -114,7 +114,7 @@ struct series {
 struct metrics {
     struct cli *cli;
     const struct args *args;
-    bool csv, summary;
+    bool csv, summary, found;
     int code;
     struct series *series; /* owned */
     size_t n;
@@ -204,6 +204,7 @@ static bool take_metric(const Espalier__V1__Event *e, void *user)
     struct buf out;
     if (e->kind_case != ESPALIER__V1__EVENT__KIND_METRIC || !is_wanted(m, e->metric->name))
         return true;
+    m->found = true;
     if (m->summary) {
         add_point(m, e->metric);
         return true;
@@ -283,6 +284,9 @@ static int run_metrics(struct cli *cli, const struct args *args)
         m.code = cli_fail(cli, &err);
     else if (m.code == 0 && m.summary)
         m.code = print_summary(&m);
+    else if (m.code == 0 && !m.found)
+        cli_note(cli, "no such metric so far; `espalier metrics %s` lists what there is",
+                 args->positional[0]);
     for (size_t i = 0; i < m.n; i++) {
         free(m.series[i].name);
         free(m.series[i].unit);

@@ -79,14 +79,14 @@ static const struct option_row options[] = {
     {0, "level", "LEVEL", "no lines below debug, info, warn or error"},
     {0, "since", "TIME", "only since 90s, 10m, 2h, 3d ago, or a time like 2026-01-31T12:34:56Z"},
     {0, "grep", "RE", "only lines that match, as in grep -E"},
-    {0, "tail", "N", "start at the last N lines of these, at most 10000"},
+    {'n', "tail", "N", "start at the last N lines of these, at most 10000"},
     {0, NULL, NULL, NULL},
 };
 
 const struct command command_logs = {
     .name = "logs",
     .summary = "print a job's log",
-    .usage = "ID [-f] [--rank N]... [--level LEVEL] [--since TIME] [--grep RE] [--tail N]",
+    .usage = "ID [-f] [--rank N]... [--level LEVEL] [--since TIME] [--grep RE] [-n N]",
     .details =
         "The daemon filters, so only what is asked for travels. Lines without a head, from a "
         "library or\n"
@@ -94,7 +94,7 @@ const struct command command_logs = {
         "the daemon\n"
         "restarts, -f goes on where it was. ID may be `last`.\n",
     .examples = "espalier logs 12\n"
-                "espalier logs last -f --tail 20\n"
+                "espalier logs last -f -n 20\n"
                 "espalier logs 12 --rank 3 --level warn --since 10m\n"
                 "espalier logs 12 --grep 'checkpoint|resumed'\n",
     .options = options,

@@ -114,7 +114,7 @@ int run_history(struct cli *cli, const struct args *args)
             json_object_array_add(list, message_json(&reply->structures[i]->base));
         code = cli_print_json(cli, list);
     } else if (reply->n_structures == 0) {
-        cli_note(cli, "job %s has no structure yet", request.id);
+        cli_note(cli, "%s: no structure yet; a search makes the first", request.id);
     } else {
         code = print_history(cli, reply);
     }

@@ -177,8 +177,10 @@ static enum status admit(struct access *a, const struct rpc_arrival *arrival, en
         return too_often(a, err);
     if (access_allows((enum role)identity->role, right))
         return ST_OK;
-    return err_set(err, ST_DENIED, "%s has the role %s, which may not call %s", identity->name,
-                   role_name((enum role)identity->role), arrival->method);
+    return err_set(err, ST_DENIED,
+                   "%s has the role %s, which may not call %s; it takes the role %s",
+                   identity->name, role_name((enum role)identity->role), arrival->method,
+                   right == RIGHT_RULE ? "operator" : "user or operator");
 }
 
 enum status access_admit(const struct rpc_arrival *arrival, struct rpc_identity *ret_identity,

@@ -49,6 +49,8 @@ static const char *text_of(const struct parse *p, int key)
 /* Where a file of this kind comes from. */
 static const char *origin_of(int key)
 {
+    if (key == KEY_data_vocabulary)
+        return "; `espalier data words` makes one from annotation files";
     if (strncmp(schema_keys[key].key, "data.", 5) == 0)
         return "; `espalier data make` makes a data set";
     return key == KEY_model_init ? "; `espalier pull JOB` fetches an exported model" : "";

@@ -175,7 +175,7 @@ class Talk(StubTest):
                          [("loss.giou" if n % 2 else 'a "b", c', 1 / n, 10 * n) for n in range(1, 6)])
         self.assertEqual(len(self.check_json("metrics", "7", "loss.giou", "--json", lines=True)), 3)
         self.assertEqual(len(self.check_json("metrics", "7", "lo*", "--json", lines=True)), 3)
-        self.assertEqual(self.check(0, "metrics", "7", "other"), "")
+        self.assertEqual(self.check(0, "metrics", "7", "other", says="`espalier metrics 7` lists what there is"), "")
         table = list(csv.reader(io.StringIO(self.check(0, "metrics", "7", "--csv"))))
         self.assertEqual([row[2] for row in table], ["name"] + [r["name"] for r in rows])
         self.assertEqual([float(row[3]) for row in table[1:]], [r["value"] for r in rows])

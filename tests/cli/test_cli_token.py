@@ -45,7 +45,7 @@ class Token(CliTest):
         self.over(0, "bert", "jobs", says="no jobs")
         self.add("eye", "--role", "read-only")
         self.assertIn(job, self.over(0, "eye", "jobs"))
-        self.over(7, "eye", "cancel", job, says="eye has the role read-only, which may not call")
+        self.over(7, "eye", "cancel", job, says="/Cancel; it takes the role user or operator")
 
     def test_tokens_are_listed_and_revoked(self):
         out = self.check(0, "token", "add", "carl", "--role", "operator", "--days", "3", says="it cannot be shown again")

@@ -123,7 +123,7 @@ class Users(Munge):
         caller.headers = [("authorization", "MUNGE " + self.good(uid=uid))]
         code, text = caller.says(self.method["ListTokens"], {})
         self.assertEqual((code, text), (grpc.StatusCode.PERMISSION_DENIED, "nobody has the role user, which may not call "
-                                        "/espalier.v1.JobService/ListTokens"))
+                                        "/espalier.v1.JobService/ListTokens; it takes the role operator"))
         self.denied("knows no user with uid %d" % NOBODY_HAS_IT, self.good(uid=NOBODY_HAS_IT))
 
     def test_a_credential_is_good_once(self):

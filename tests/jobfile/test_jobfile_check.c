@@ -32,6 +32,8 @@ static void files_must_be_there(void **state)
          1},
         {NULL, "model.init: /dev/null\n", "model.init", "not a regular file", 8, 13, false, 1},
         {NULL, text, "model.init", "is a folder", 8, 13, false, 1},
+        {"phases.task.steps: 900\ndata: {task: task.json, vocabulary: v.txt}\n", NULL,
+         "data.vocabulary", "`espalier data words` makes one", 2, 37, false, 1},
     };
     RUN(cases);
 }

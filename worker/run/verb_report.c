@@ -34,7 +34,8 @@ static void print_families(struct json_object *result)
 {
     struct json_object *dense = json_find(result, "dense");
     struct json_object *families = json_find(dense, "p1_by_family");
-    if (!families)
+    if (!families ||
+        !json_object_object_length(families)) /* only sets that say families have them */
         return;
     printf("\nP@1 by family; blind = what guessing without looking at the expression's relations "
            "reaches\n");
