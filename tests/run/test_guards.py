@@ -33,6 +33,28 @@ def level(path):
     path.write_bytes(raw)
 
 
+MASK = (1 << 64) - 1
+
+
+def mix(x):
+    x = (x + 0x9E3779B97F4A7C15) & MASK
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & MASK
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB & MASK
+    return x ^ (x >> 31)
+
+
+def held_out(number, part):
+    """Whether a search's hold-out has the picture: base/rng.h's Philox4x32-10 written once more."""
+    seed, purpose = 0x5EED, 11
+    key = mix(mix(seed) ^ purpose << 32)
+    k0, k1, c = key & 0xffffffff, key >> 32, [number, 0, 0, 0]
+    for _ in range(10):
+        p0, p1 = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [(p1 >> 32) ^ c[1] ^ k0, p1 & 0xffffffff, (p0 >> 32) ^ c[3] ^ k1, p0 & 0xffffffff]
+        k0, k1 = (k0 + 0x9E3779B9) & 0xffffffff, (k1 + 0xBB67AE85) & 0xffffffff
+    return (((c[0] << 32 | c[1]) >> 12) + 0.5) * 2.0 ** -52 < part
+
+
 case = Case()
 try:
     good = case.job("good", 1)
@@ -78,6 +100,21 @@ try:
     log = run(folder, 1, expect=12)
     assert "task step 4: its checkpoint is written without scores: " in log and re.search(r"ERROR worker\.0: .*broken\.png", log), log
     assert len(list((folder / "checkpoints").glob("step-*.safetensors"))) == 1, log
+
+    # Weight steps of a search never see the hold-out: only its captions have the word that is not a number.
+    train = json.loads((case.data / "train_rec.json").read_text())
+    names = sorted({image["file_name"] for image in train["images"]})
+    out = {name for i, name in enumerate(names) if held_out(i, 0.2)}
+    assert 5 < len(out) < 25, len(out)
+    for image in train["images"]:
+        image["caption"] += " zebra" if image["file_name"] in out else ""
+    (case.data / "apart.json").write_text(json.dumps(train))
+    apart = start + [("phases.task.steps", 0), ("phases.control.steps", 0), ("phases.finetune.steps", 0), ("model.init", unknown),
+                     ("data.task", case.data / "apart.json"), ("method.every", 20)]
+    log = run(case.job("apart", 1, apart), 1)
+    assert "the step is skipped" not in log and log.count("hypernetwork step 0 had a loss of NaN or Inf") == 1, log
+    log = run(case.job("together", 1, apart + [("phases.task.steps", 30), ("phases.search.steps", 0), ("train.nan_limit", 99)]), 1)
+    assert "the step is skipped" in log, log  # the phases before it do
 
     # Collapse: all queries alike. Named; with train.on_collapse: stop it ends the job.
     alike = case.dir / "alike.safetensors"
