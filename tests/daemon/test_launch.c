@@ -264,14 +264,23 @@ static void a_restarted_daemon_adopts(void **state)
     assert_int_equal(ev.exit_code, 0);
 }
 
+/* Until both ranks have counted themselves in. */
+static void wait_ranks(struct bed *bed)
+{
+    for (int waited = 0; !bed->fake && file_size(bed, "ran") < 2; waited += 20) {
+        assert_in_range(waited, 0, PATIENCE_MS);
+        usleep(20000);
+    }
+}
+
 static void term_stops(void **state)
 {
     struct bed *bed = *state;
     struct evidence ev;
-    behave(bed, "steps=1000 step_ms=100", "sleep 60000\n");
+    behave(bed, "steps=1000 step_ms=100", "count ran\nsleep 60000\n");
     start(bed);
     wait_for(bed, EVIDENCE_ALIVE, &ev);
-    usleep(bed->fake ? 0 : 1000000); /* mpirun takes SIGTERM once its ranks are up */
+    wait_ranks(bed); /* then mpirun takes SIGTERM */
     bed->launch->ops->stop(bed->launch, &bed->spec, STOP_TERM);
     wait_for(bed, EVIDENCE_EXITED, &ev);
     assert_true(ev.exit_code != 0);
@@ -284,8 +293,7 @@ static void kill_stops_what_is_deaf(void **state)
     behave(bed, "steps=1000 step_ms=100 deaf=2", "deaf\ncount ran\nsleep 60000\n");
     start(bed);
     wait_for(bed, EVIDENCE_ALIVE, &ev);
-    for (int i = 0; !bed->fake && file_size(bed, "ran") < 2 && i < 500; i++)
-        usleep(20000);
+    wait_ranks(bed);
     bed->launch->ops->stop(bed->launch, &bed->spec, STOP_KILL);
     wait_for(bed, EVIDENCE_EXITED, &ev);
     assert_true(ev.exit_code != 0);

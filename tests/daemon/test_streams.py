@@ -10,7 +10,7 @@ import threading
 import time
 
 os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=4"  # what is freed counts as free
-from bed import J, R, Case, grpc, main  # noqa: E402
+from bed import PATIENCE, J, R, Case, grpc, main  # noqa: E402
 
 ESPALIER = os.environ["ESPALIER"]
 LOG = """\
@@ -28,9 +28,9 @@ NOON = 1769860800000
 class Bed(Case):
     OPTIONS = ("--retries", "0", "--log-part", "1", "--log-parts", "2", "--cores", "8")
 
-    def begin(self, ms=600000):
+    def begin(self):
         """An attempt that only lives; the test plays its worker."""
-        job = self.d.submit("report=0 steps=1 step_ms=%d" % ms)
+        job = self.d.submit("report=0 steps=1 step_ms=600000")
         self.d.wait(job, "STARTING")
         with open(os.path.join(self.d.folder(job), "attempt.json")) as f:
             attempt = json.load(f)
@@ -83,12 +83,13 @@ class Filters(Bed):
             self.refused("INVALID_ARGUMENT", part, self.c.stream, "Logs", id=job, **fields)
 
     def test_a_filter_follows(self):
-        job = self.begin(3000)
+        job = self.begin()
         with open(self.log, "ab", buffering=0) as f:
             f.write(b"yes one\nno\nyes two\nno\n")
             stream = self.c.stream("Logs", id=job, follow=True, grep="yes", tail_lines=1)
             self.assertEqual(next(stream).text, b"yes two\n")
             f.write(b"no\n" * 40000 + b"yes three\n")
+        self.c.call("Cancel", id=job)  # the stream's end
         self.assertEqual(b"".join(c.text for c in stream), b"yes three\n")
 
     def test_events(self):
@@ -123,7 +124,7 @@ class Cut(Bed):
         n, width = 60000, 128  # 7.3 MiB, and 2 parts of 1 MiB are kept
         with open(self.log, "wb") as f:
             f.writelines(b"%08d%s\n" % (i, b"." * (width - 9)) for i in range(n))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while os.stat(self.log).st_blocks * 512 > 4 << 20:
             if time.monotonic() > deadline:
                 self.assertNotIn("knows no holes", self.d.said())
@@ -173,7 +174,7 @@ class Followers(Bed):
         for path, args in zip(paths, asked):
             with open(path, "w") as told:
                 followers.append(self.client(*args, stdout=told))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not all(os.path.getsize(path) for path in paths):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.02)

@@ -1,6 +1,6 @@
 /* trivial_worker.c - stands in for espalier-worker under a real mpirun: does what DIR/behave says.
  *
- * Words of behave: "say TEXT" prints it; "sleep MS"; "deaf" ignores SIGTERM; "exit N"; "signal N" raises it;
+ * Words of behave: "say TEXT" prints it; "sleep MS"; "wait FILE" until DIR/FILE is there; "deaf" ignores SIGTERM; "exit N"; "signal N" raises it;
  * "count FILE" appends a byte to DIR/FILE; "env NAME" prints the rank and that variable. Each rank does all of them in order.
  */
 #include <fcntl.h>
@@ -20,6 +20,14 @@ static void append_byte(const char *dir, const char *name)
     close(fd);
 }
 
+static void wait_for(const char *dir, const char *name)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    while (access(path, F_OK) != 0)
+        usleep(20000);
+}
+
 static void do_word(const char *dir, const char *word, const char *value)
 {
     if (strcmp(word, "say") == 0) {
@@ -27,6 +35,8 @@ static void do_word(const char *dir, const char *word, const char *value)
         fflush(stdout);
     } else if (strcmp(word, "sleep") == 0) {
         usleep((useconds_t)strtoul(value, NULL, 10) * 1000);
+    } else if (strcmp(word, "wait") == 0) {
+        wait_for(dir, value);
     } else if (strcmp(word, "deaf") == 0) {
         signal(SIGTERM, SIG_IGN);
     } else if (strcmp(word, "count") == 0) {

@@ -118,19 +118,22 @@ class SlurmTest(unittest.TestCase):
             time.sleep(0.2)
         self.fail("job %s did not become %s: %s" % (id, states, self.story(id)))
 
-    def wait_step(self, id):
-        for _ in range(600):
-            if (self.job(id).get("progress") or {}).get("total_step", 0) > 4:
-                return
+    def until(self, found, what, seconds=120):
+        """What found() returns, once that is something."""
+        deadline = time.monotonic() + seconds
+        while not (got := found()):
+            if time.monotonic() > deadline:
+                self.fail(what() if callable(what) else what)
             time.sleep(0.1)
-        self.fail("no step: " + self.story(id))
+        return got
+
+    def wait_step(self, id):
+        self.until(lambda: (self.job(id).get("progress") or {}).get("total_step", 0) > 4,
+                   lambda: "no step: " + self.story(id))
 
     def wait_checkpoint(self, id):
-        for _ in range(600):
-            if list((self.c.dir / "home" / "jobs" / id / "checkpoints").glob("step-*.safetensors")):
-                return
-            time.sleep(0.1)
-        self.fail("no checkpoint: " + self.story(id))
+        self.until(lambda: list((self.c.dir / "home" / "jobs" / id / "checkpoints").glob("step-*.safetensors")),
+                   lambda: "no checkpoint: " + self.story(id))
 
     def wait_attempt(self, id, attempt, seconds=120):
         """The job, once that attempt or a later one runs and has said where; notes on what it resumes from come before that.
@@ -163,11 +166,9 @@ class SlurmTest(unittest.TestCase):
     def take_back(self, node):
         """Slurm itself does it too, when the node registers (ReturnToService=2); then it refuses this."""
         subprocess.run(["scontrol", "update", "NodeName=" + node, "State=RESUME"], env=self.c.plain, capture_output=True)
-        for _ in range(100):
-            if self.c.slurm("sinfo", "-h", "-p", "main", "-n", node, "-o", "%T").startswith(("idle", "mix", "alloc")):
-                return
-            time.sleep(0.1)
-        self.fail("node %s stays %s" % (node, self.c.slurm("sinfo", "-h", "-n", node, "-o", "%T")))
+        self.until(lambda: self.c.slurm("sinfo", "-h", "-p", "main", "-n", node, "-o",
+                                        "%T").startswith(("idle", "mix", "alloc")),
+                   lambda: "node %s stays %s" % (node, self.c.slurm("sinfo", "-h", "-n", node, "-o", "%T")))
 
     def slurm_of(self, id):
         return self.job(id)["slurm"] or {}
@@ -176,12 +177,8 @@ class SlurmTest(unittest.TestCase):
         return self.c.dir / "home" / "jobs" / id / "attempts" / str(attempt) / name
 
     def nothing_left(self):
-        for _ in range(100):
-            left = self.c.slurm("squeue", "--noheader", "--format=%A %T")
-            if not left:
-                return
-            time.sleep(0.2)
-        self.fail("left in Slurm: " + left)
+        left = lambda: self.c.slurm("squeue", "--noheader", "--format=%A %T")  # noqa: E731
+        self.until(lambda: not left(), lambda: "left in Slurm: " + left())
 
     def test_1_two_ranks_on_two_nodes(self):
         id = self.submit("whole")
@@ -203,19 +200,12 @@ class SlurmTest(unittest.TestCase):
         self.wait(id, "RUNNING")
         self.wait_step(id)
         waiting = self.submit("waiting", LONG)
-        for _ in range(100):
-            if self.slurm_of(waiting).get("reason"):
-                break
-            time.sleep(0.1)
+        self.until(lambda: self.slurm_of(waiting).get("reason"), lambda: self.story(waiting))
         self.assertEqual(self.slurm_of(waiting)["state"], "PENDING")
         self.assertEqual(self.job(waiting)["state"], "SUBMITTED")
         self.cli("update", waiting, "--priority", "90")
-        for _ in range(100):
-            shown = self.c.slurm("scontrol", "show", "job", self.slurm_of(waiting)["id"])
-            if "Nice=100 " in shown:
-                break
-            time.sleep(0.1)
-        self.assertIn("Nice=100 ", shown)
+        shown = lambda: self.c.slurm("scontrol", "show", "job", self.slurm_of(waiting)["id"])  # noqa: E731
+        self.until(lambda: "Nice=100 " in shown(), shown)
         self.cli("cancel", waiting)
         self.wait(waiting, "CANCELLED", seconds=20)
         self.cli("cancel", id)
@@ -232,12 +222,7 @@ class SlurmTest(unittest.TestCase):
 
     def test_4_a_chain_of_slurm_jobs(self):
         id = self.submit("chain", LONG, slurm=", time_minutes: 1, warn_seconds: 50")
-        for _ in range(900):
-            job = self.job(id)
-            if job["attempt"] >= 3 and job["state"] == "RUNNING":
-                break
-            time.sleep(0.2)
-        attempts = job["attempts"]
+        attempts = self.wait_attempt(id, 3, seconds=300)["attempts"]
         # Slurm may warn up to a minute early: a first attempt may hear it before it has begun.
         self.assertIn("wall_time", [a["reason"] for a in attempts[:2]], self.story(id))
         self.assertLessEqual({a["reason"] for a in attempts[:2]}, {"wall_time", "too_short"})
@@ -286,10 +271,7 @@ class SlurmTest(unittest.TestCase):
         self.wait_checkpoint(id)
         bad = self.slurm_of(id)["nodes"]
         self.fail_node(bad)
-        for _ in range(100):
-            if self.job(id)["attempt"] == 2 or self.job(id)["state"] == "REQUEUED":
-                break
-            time.sleep(0.1)
+        self.until(lambda: self.job(id)["attempt"] == 2 or self.job(id)["state"] == "REQUEUED", lambda: self.story(id))
         self.take_back(bad)
         job = self.wait_attempt(id, 2)
         self.assertEqual(job["attempts"][0]["reason"], "node_lost", self.story(id))
