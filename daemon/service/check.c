@@ -221,10 +221,8 @@ void checker_wait(struct daemon *d, int64_t until_ns)
 
 /* ---- arriving ------------------------------------------------------------------------------- */
 
-static void enqueue(struct daemon *d, struct check *c)
+static bool line_up(struct checker *k, struct check *c)
 {
-    struct checker *k = d->checker;
-    c->message.run = serve_checked;
     pthread_mutex_lock(&k->lock);
     bool room = k->waiting < CHECKS_MAX && !k->stopping;
     if (room) {
@@ -235,43 +233,43 @@ static void enqueue(struct daemon *d, struct check *c)
         pthread_cond_signal(&k->changed);
     }
     pthread_mutex_unlock(&k->lock);
-    if (!room) {
-        rpc_call_fail(c->call, ST_UNAVAILABLE,
-                      "too many job files wait to be checked; try again in a moment");
-        check_free(c);
+    return room;
+}
+
+static void take(struct daemon *d, const struct check *what)
+{
+    struct check *c = malloc(sizeof *c);
+    if (!c) {
+        rpc_call_fail(what->call, ST_NOMEM, "the daemon is out of memory");
+        return;
     }
+    *c = *what;
+    c->message.run = serve_checked;
+    if (line_up(d->checker, c))
+        return;
+    rpc_call_fail(c->call, ST_UNAVAILABLE,
+                  "too many job files wait to be checked; try again in a moment");
+    check_free(c);
 }
 
 void checker_submit(struct daemon *d, struct rpc_call *call, const Espalier__V1__SubmitRequest *r)
 {
-    struct check *c = calloc(1, sizeof *c);
-    if (!c) {
-        rpc_call_fail(call, ST_NOMEM, "the daemon is out of memory");
-        return;
-    }
-    c->call = call;
-    c->submit = r;
-    c->job_file = r->job_file;
-    c->file_name = r->file_name;
-    c->folder = r->folder;
-    c->overrides = r->overrides;
-    c->n_overrides = r->n_overrides;
-    enqueue(d, c);
+    take(d, &(struct check){.call = call,
+                            .submit = r,
+                            .job_file = r->job_file,
+                            .file_name = r->file_name,
+                            .folder = r->folder,
+                            .overrides = r->overrides,
+                            .n_overrides = r->n_overrides});
 }
 
 void checker_validate(struct daemon *d, struct rpc_call *call,
                       const Espalier__V1__ValidateRequest *r)
 {
-    struct check *c = calloc(1, sizeof *c);
-    if (!c) {
-        rpc_call_fail(call, ST_NOMEM, "the daemon is out of memory");
-        return;
-    }
-    c->call = call;
-    c->job_file = r->job_file;
-    c->file_name = r->file_name;
-    c->folder = r->folder;
-    c->overrides = r->overrides;
-    c->n_overrides = r->n_overrides;
-    enqueue(d, c);
+    take(d, &(struct check){.call = call,
+                            .job_file = r->job_file,
+                            .file_name = r->file_name,
+                            .folder = r->folder,
+                            .overrides = r->overrides,
+                            .n_overrides = r->n_overrides});
 }
