@@ -16,7 +16,7 @@ void cli_note(struct cli *cli, const char *fmt, ...)
     buf_init(&out, 8192);
     term_style(&out, &cli->err, STYLE_BOLD, "espalier:");
     buf_puts(&out, " ");
-    term_clean(&out, text, strlen(text));
+    term_wrap(&out, &cli->err, 2, text);
     buf_puts(&out, "\n");
     term_write(&cli->err, buf_str(&out), out.len, NULL);
     buf_fini(&out);

@@ -9,9 +9,11 @@
 
 #include <string.h>
 
+#define TEXT_COLUMN 14 /* of what stands behind a row's name */
+
 static void label(struct buf *out, const struct term *t, const char *name)
 {
-    term_style(out, t, STYLE_DIM, "  %-12s", name);
+    term_style(out, t, STYLE_DIM, "  %-*s", TEXT_COLUMN - 2, name);
 }
 
 static void text_row(struct buf *out, const struct term *t, const char *name, const char *text)
@@ -19,7 +21,7 @@ static void text_row(struct buf *out, const struct term *t, const char *name, co
     if (!text[0])
         return;
     label(out, t, name);
-    term_clean(out, text, strlen(text));
+    term_wrap(out, t, TEXT_COLUMN, text);
     buf_puts(out, "\n");
 }
 

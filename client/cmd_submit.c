@@ -98,20 +98,22 @@ static int explain_refusal(struct cli *cli, const struct job_input *in,
     return cli_fail(cli, why);
 }
 
-static void print_next(struct cli *cli, const Espalier__V1__SubmitReply *reply, bool follow)
+static void print_next(struct cli *cli, const Espalier__V1__SubmitReply *reply, bool hold)
 {
     char steps[FORMAT_MAX], params[FORMAT_MAX], part[FORMAT_MAX];
     struct buf out;
     const Espalier__V1__Plan *p = reply->plan;
-    if (!cli->err.tty || follow)
+    if (!cli->err.tty)
         return;
     buf_init(&out, 65536);
     term_style(&out, &cli->err, STYLE_BOLD, "job %s", reply->id);
-    buf_puts(&out, " is queued");
+    buf_puts(&out, hold ? " is held" : " is queued");
     if (p && p->params_whole)
         buf_printf(&out, ": %s steps, %s parameters, target %s", format_count(steps, p->steps),
                    format_count(params, p->params_whole),
                    format_percent(part, (double)p->params_target / (double)p->params_whole));
+    if (hold)
+        buf_printf(&out, "\n  espalier release %s   let it wait for its turn", reply->id);
     buf_printf(&out,
                "\n  espalier watch %s     follow it\n  espalier logs %s -f   its log\n  espalier "
                "cancel %s    end it\n",
@@ -150,7 +152,8 @@ static int submit(struct cli *cli, const struct job_input *in, const struct args
         return explain_refusal(cli, in, &request, &err);
     print_findings(cli, in, reply->findings, reply->n_findings);
     int code = print_id(cli, reply);
-    print_next(cli, reply, follow || hold);
+    if (!follow)
+        print_next(cli, reply, hold);
     snprintf(id, sizeof id, "%s", reply->id);
     reply_free(reply);
     return code == 0 && follow ? follow_job(cli, id, follow_how(cli), 0) : code;

@@ -189,9 +189,11 @@ void findings_text(struct buf *out, const struct term *t, const char *file_name,
 
 /* ---- plan ------------------------------------------------------------------------------------ */
 
+#define PLAN_COLUMN 14 /* of what stands behind a row's name */
+
 static void row(struct buf *out, const struct term *t, const char *name)
 {
-    term_style(out, t, STYLE_DIM, "  %-12s", name);
+    term_style(out, t, STYLE_DIM, "  %-*s", PLAN_COLUMN - 2, name);
 }
 
 static double part(uint64_t of, uint64_t whole)
@@ -223,7 +225,7 @@ static void time_rows(struct buf *out, const struct term *t, const Espalier__V1_
     }
     if (p->cluster[0]) {
         row(out, t, "slurm");
-        clean(out, p->cluster);
+        term_wrap(out, t, PLAN_COLUMN, p->cluster);
         buf_puts(out, "\n");
     }
 }
@@ -254,7 +256,7 @@ void plan_text(struct buf *out, const struct term *t, const Espalier__V1__Plan *
                format_size(a, p->memory_per_rank_bytes));
     for (size_t i = 0; i < p->n_notes; i++) {
         row(out, t, i ? "" : "notes");
-        clean(out, p->notes[i]);
+        term_wrap(out, t, PLAN_COLUMN, p->notes[i]);
         buf_puts(out, "\n");
     }
 }

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define GAP 2
 
@@ -74,9 +75,13 @@ static void measure(const struct table *t, const struct term *term, int width[TA
     }
     if (!term->tty)
         return;
+    int whole[TABLE_COLUMNS_MAX];
+    memcpy(whole, width, sizeof whole);
     shrink(t, term->columns, FLEXIBLE_GOOD, width);
     for (int c = t->ncolumns - 1; c >= 0 && total_width(t, width) > term->columns; c--)
         width[c] = t->column[c].optional ? HIDDEN : width[c];
+    for (int c = 0; c < t->ncolumns; c++) /* what is left out may have made room */
+        width[c] = t->column[c].flexible ? whole[c] : width[c];
     shrink(t, term->columns, FLEXIBLE_LEAST, width);
 }
 

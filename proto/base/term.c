@@ -141,7 +141,7 @@ void wrap_print(struct buf *out, int columns, const char *margin, const char *te
     const char *line = out->len ? strrchr(buf_str(out), '\n') : NULL;
     int begin = term_width(margin), at = out->len ? term_width(line ? line + 1 : buf_str(out)) : 0;
     while (*text) {
-        size_t blank = strspn(text, " "), end = blank + strcspn(text + blank, " ");
+        size_t blank = strspn(text, " "), end = blank + strcspn(text + blank, " \n");
         if (columns > 0 && at > begin && at + word_width(text, end) > columns) {
             buf_printf(out, "\n%s", margin);
             text += blank;
@@ -151,6 +151,11 @@ void wrap_print(struct buf *out, int columns, const char *margin, const char *te
         term_clean(out, text, end);
         at += word_width(text, end);
         text += end;
+        if (*text == '\n') {
+            buf_puts(out, "\n");
+            text++;
+            at = 0;
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define INDENT 4 /* of further lines; the line of the file that is shown below has it too */
+#define INDENT 2 /* of further lines; the line of the file that may be shown below has more */
 
 void findings_fini(struct findings *f)
 {

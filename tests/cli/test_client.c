@@ -178,6 +178,25 @@ static void no_blanks_where_a_column_gave_way(void **state)
     table_fini(&t);
 }
 
+static void a_column_that_is_left_out_makes_room(void **state)
+{
+    (void)state;
+    static const struct table_column columns[] = {{.heading = "NAME", .flexible = true},
+                                                  {.heading = "SUBMITTED", .optional = true}};
+    struct term narrow = drawn;
+    struct table t;
+    struct buf b;
+    buf_init(&b, 1000);
+    narrow.columns = 24;
+    table_init(&t, columns, 2);
+    table_cell(&t, STYLE_PLAIN, "a name of twenty-odd");
+    table_cell(&t, STYLE_PLAIN, "2026-01-01 12:34");
+    table_print(&t, &narrow, &b);
+    assert_string_equal(buf_str(&b), "NAME\na name of twenty-odd\n");
+    buf_fini(&b);
+    table_fini(&t);
+}
+
 static void words_go_to_further_lines(void **state)
 {
     (void)state;
@@ -192,6 +211,12 @@ static void words_go_to_further_lines(void **state)
     buf_clear(&b);
     term_wrap(&b, &narrow, 0, "a_word_that_is_longer_than_all_the_columns and more");
     assert_string_equal(buf_str(&b), "a_word_that_is_longer_than_all_the_columns\nand more");
+    buf_clear(&b);
+    buf_puts(&b, "two: ");
+    term_wrap(&b, &narrow, 2, "a line that ends\nand another that is longer than it");
+    assert_string_equal(buf_str(&b), "two: a line that ends\n"
+                                     "and another that is longer\n"
+                                     "  than it");
     buf_clear(&b);
     term_wrap(&b, &plain, 6, "twelve bytes and some more, and more than that, piped");
     assert_null(strchr(buf_str(&b), '\n'));
@@ -210,7 +235,7 @@ static void findings_are_as_wide_as_the_terminal(void **state)
     findings_add(&f, true, 2, 26, "phases.search.steps", "%s", "40 steps are too few to settle in");
     findings_text(&b, &narrow, "job.yaml", file, strlen(file), &f);
     assert_string_equal(buf_str(&b), "job.yaml:2:26: warning: phases.search.steps: \n"
-                                     "    40 steps are too few to settle in\n"
+                                     "  40 steps are too few to settle in\n"
                                      "    phases: {search: {steps: 40}}\n"
                                      "                             ^\n");
     buf_clear(&b);
@@ -456,6 +481,7 @@ int main(void)
         cmocka_unit_test(text_is_measured_in_columns),
         cmocka_unit_test(tables_align_and_give_way),
         cmocka_unit_test(no_blanks_where_a_column_gave_way),
+        cmocka_unit_test(a_column_that_is_left_out_makes_room),
         cmocka_unit_test(words_go_to_further_lines),
         cmocka_unit_test(findings_are_as_wide_as_the_terminal),
         cmocka_unit_test(bars_fill_from_the_left),
