@@ -383,8 +383,8 @@ static void finish_search(struct run *r)
     json_object_object_add(r->result, "structure_versions", json_object_new_int(r->state.version));
     report_alignment(r, "end", "alignment");
     run_note(r, REPORT_INFO,
-             "search ended: %d read-outs, the hypernetwork took %.1f %% of the time, R_align %.3g",
-             r->state.version, 100 * share,
+             "search ended: %d read-out%s, the hypernetwork took %.1f %% of the time, R_align %.3g",
+             r->state.version, r->state.version == 1 ? "" : "s", 100 * share,
              json_get_num(json_find(r->result, "alignment"), "r_align", 0));
 }
 
