@@ -84,10 +84,10 @@ METRICS = "metrics on http://"
 
 
 def commits(tmp):
-    """Groups that the daemon has made durable so far; its page is at most a quarter of a second old."""
+    """Groups that the daemon has made durable so far; its page is at most half a second old."""
     with open(os.path.join(tmp, "daemon.log")) as f:
         address = f.read().split(METRICS)[1].split()[0]
-    time.sleep(0.3)
+    time.sleep(0.6)
     with urllib.request.urlopen("http://" + address) as page:
         for text in page.read().decode().splitlines():
             if text.startswith("espalier_commit_seconds_count "):
