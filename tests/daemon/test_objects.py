@@ -393,7 +393,7 @@ class Objects(Case):
         self.assertIn("method.block_size is", self.said)
         with open(os.path.join(self.d.dir, "second.json"), "w") as f:
             f.write(second.replace("0", "2", 40))
-        self.cli(12, "structure", "apply", "second.json", path)
+        self.cli(2, "structure", "apply", "second.json", path)
 
 
 # The tiny model: docs/spec/model-mdetr.md 7.
