@@ -7,7 +7,7 @@ protobuf-compiler grpc-proto openmpi-bin libopenmpi-dev libopenblas-pthread-dev 
 libjson-c-dev libyajl-dev libpng-dev libssl-dev libmicrohttpd-dev libcurl4-openssl-dev xxd"
 TEST_PACKAGES="openssl libcmocka-dev clang-format clang-tidy python3-grpcio python3-protobuf python3-numpy python3-scipy
 python3-torch python3-pil procps librsvg2-bin mandoc man-db zsh shellcheck dpkg-dev file libopenblas0
-slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
+slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge slurmdbd mariadb-server-core"
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$(basename "$0"): $*"; exit 1; }

@@ -58,7 +58,8 @@ enum evidence_kind {
 struct evidence {
     enum evidence_kind kind;
     int exit_code, signal;
-    bool clean; /* its exit record says 0, whatever the cluster says besides */
+    /* Its exit record says 0, whatever the cluster says besides; or there is none, and Slurm says 0. */
+    bool clean;
     int64_t ended_ms;
     char text[256];
 };

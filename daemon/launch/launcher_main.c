@@ -8,8 +8,9 @@
  * one reaches the ranks as SIGUSR1, which srun and mpirun both pass on, and the exit record says which it was. It stays
  * in the step's session, where Slurm looks for processes.
  *
- * Exit codes: 0 the record is written, or the attempt is in other hands; 2 usage; 11 it could not
- * start; 75 nor could it now, but another launcher may later (a full disk or process table).
+ * Exit codes: 0 the record is written, or the attempt is in other hands; in a Slurm job that of srun or mpirun, which
+ * Slurm and its accounting take for the job's; 2 usage; 11 it could not start; 75 nor could it now, but another launcher
+ * may later (a full disk or process table).
  */
 #include "base/clock.h"
 #include "base/file.h"
@@ -36,6 +37,7 @@ static volatile sig_atomic_t passes_to; /* pid of srun or mpirun; 0 = not starte
 static const int deaf_to[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
 #define DEAF_COUNT (sizeof deaf_to / sizeof *deaf_to)
 
+#define CANNOT_RUN 127 /* as shells say it */
 #define CLEAR_GRACE_MS 3000
 #define CLEAR_LOOK_MS 50
 #define CLEAR_TRIES 3
@@ -166,7 +168,9 @@ static void clear_session(void)
     }
 }
 
-static enum status run_attempt(const char *dir, char **argv, char **env, struct err *err)
+/* *ret_code: of what ran. */
+static enum status run_attempt(const char *dir, char **argv, char **env, int *ret_code,
+                               struct err *err)
 {
     const char *slurm_id = in_slurm ? getenv("SLURM_JOB_ID") : NULL;
     struct launcher_record me = {.pid = getpid(),
@@ -201,6 +205,7 @@ static enum status run_attempt(const char *dir, char **argv, char **env, struct 
                      strerror(why));
     }
     shm_remove(&me);
+    *ret_code = record.refused[0] ? CANNOT_RUN : record.exit_code;
     return leave_record(dir, &record, err);
 }
 
@@ -217,7 +222,7 @@ static enum status is_untouched(const char *dir, bool *ret_untouched, struct err
                                                    : ST_OK;
 }
 
-static enum status run(const char *dir, struct err *err)
+static enum status run(const char *dir, int *ret_code, struct err *err)
 {
     int lock = -1; /* stays open: it is held for the life of this process */
     bool untouched = false;
@@ -229,7 +234,7 @@ static enum status run(const char *dir, struct err *err)
         return ST_OK;
     char **argv = NULL, **env = NULL;
     TRY(record_read_command(dir, &argv, &env, err));
-    enum status st = run_attempt(dir, argv, env, err);
+    enum status st = run_attempt(dir, argv, env, ret_code, err);
     record_free_list(argv);
     record_free_list(env);
     return st;
@@ -277,9 +282,10 @@ int main(int argc, char **argv)
     if (!in_slurm)
         setsid();
     struct err err;
-    enum status st = run(argv[argc - 1], &err);
+    int code = 0;
+    enum status st = run(argv[argc - 1], &code, &err);
     if (st == ST_OK)
-        return 0;
+        return in_slurm ? code : 0;
     log_error("%s", err.text);
     return in_slurm || !status_is_passing(st) ? status_exit_code(ST_IO) : LAUNCHER_TRY_AGAIN;
 }

@@ -230,6 +230,18 @@ static enum status slurm_start(struct launch *l, const struct launch_spec *spec,
     return ST_OK;
 }
 
+static void say_lost(const struct tracked *t, const char *trouble, struct evidence *ret_ev)
+{
+    if (t->record_ms)
+        snprintf(ret_ev->text, sizeof ret_ev->text,
+                 "it has ended; Slurm is asked who or what ended it: %.160s", trouble);
+    else
+        snprintf(ret_ev->text, sizeof ret_ev->text,
+                 "%.140s, and there is no exit record; if you know how it ended, say so: espalier "
+                 "resolve %lld",
+                 trouble, (long long)t->job_id);
+}
+
 static void pending_or_lost(const struct launch_slurm *s, const struct tracked *t,
                             struct evidence *ret_ev)
 {
@@ -241,10 +253,7 @@ static void pending_or_lost(const struct launch_slurm *s, const struct tracked *
         snprintf(ret_ev->text, sizeof ret_ev->text, "%s", trouble[0] ? trouble : r->reason);
     } else if (t->missing && t->rounds > 0) {
         ret_ev->kind = EVIDENCE_UNKNOWN;
-        snprintf(ret_ev->text, sizeof ret_ev->text,
-                 "%.120s, and there is no exit record; if you know how it ended, say so: espalier "
-                 "resolve %lld",
-                 trouble, (long long)t->job_id);
+        say_lost(t, trouble, ret_ev);
     } else if (s->now_ms - t->known_ms > lost && (s->squeue_trouble[0] || t->missing)) {
         ret_ev->kind = EVIDENCE_UNKNOWN;
         snprintf(ret_ev->text, sizeof ret_ev->text, "Slurm does not answer: %.200s", trouble);

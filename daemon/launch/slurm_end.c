@@ -8,7 +8,9 @@
 #include <string.h>
 
 #define FOLDER_MS 1000 /* between two looks into an attempt's folder, which may be on a network */
-#define GONE_ROUNDS 3  /* Slurm knows no such job, and it never began */
+#define CAUSE_MS 30000 /* for Slurm's word on why it ended */
+#define CAUSE_MOST_MS 600000 /* the same, where the answer will come */
+#define GONE_ROUNDS 3        /* Slurm knows no such job, and it never began */
 
 static enum evidence_kind evidence_of(const struct tracked *t)
 {
@@ -45,6 +47,7 @@ static void end_by_slurm(const struct launch_slurm *s, struct tracked *t)
     t->end = (struct evidence){.kind = evidence_of(t),
                                .exit_code = told ? r->exit_code : -1,
                                .signal = told ? r->signal : 0,
+                               .clean = r->kind == SLURM_COMPLETED && !r->exit_code && !r->signal,
                                .ended_ms = s->options.clock->wall_ms(s->options.clock)};
     if (r->kind == SLURM_CANCELLED && t->killed_ms && t->end.exit_code <= 0) {
         t->end.signal = SIGKILL; /* by us, and Slurm did not wait for the launcher's record */
@@ -57,16 +60,19 @@ static void end_by_slurm(const struct launch_slurm *s, struct tracked *t)
              t->end.text);
 }
 
-/* Slurm knows best why an attempt ended that we did not ask to: a node that fails, or a preemption, may look like any exit code
- * from inside, 0 among them. Its word takes a moment longer than the record. */
+/* Slurm knows best why an attempt ended that we did not ask to: a node that fails, a preemption, somebody's scancel may look like
+ * any exit code from inside, 0 among them. Its word takes a moment longer than the record; much longer where the controller has
+ * forgotten the job and accounting was down, or is behind: but what was cancelled must not run again. */
 static bool awaits_cause(const struct launch_slurm *s, const struct tracked *t,
                          const struct exit_record *r)
 {
     bool told = strcmp(r->asked, ASKED_STOP) == 0 || strcmp(r->asked, ASKED_TIME) == 0;
     bool by_slurm = !told && (r->exit_code != 0 || !t->done);
-    int64_t patience = 30000 < 4 * s->options.poll_ms ? 30000 : 4 * s->options.poll_ms;
+    bool will_answer = t->rounds == 0 || !s->no_accounting;
+    int64_t most = will_answer ? CAUSE_MOST_MS : CAUSE_MS;
+    int64_t patience = (will_answer ? 40 : 4) * s->options.poll_ms;
     return by_slurm && t->phase == PHASE_SUBMITTED && !t->over_ms &&
-           s->now_ms - t->record_ms < patience;
+           s->now_ms - t->record_ms < (patience < most ? patience : most);
 }
 
 static void end_by_record(struct launch_slurm *s, struct tracked *t, const struct exit_record *r)

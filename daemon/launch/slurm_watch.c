@@ -241,14 +241,15 @@ static bool read_row(enum slurm_task source, const char *text, const struct slur
     return found;
 }
 
-static void say_unknown(const struct tracked *t, const char *stale, char out[160])
+/* word: what accounting has of it; NULL = nothing. */
+static void say_unknown(const struct tracked *t, const char *word, char out[160])
 {
     long long id = t->note.row.id;
-    if (stale)
+    if (word)
         snprintf(out, 160,
                  "Slurm knows no job %lld any more, but its accounting has it as %.20s (sacctmgr "
                  "show runawayjobs)",
-                 id, stale);
+                 id, word);
     else
         snprintf(out, 160, "Slurm knows no job %lld any more", id);
 }

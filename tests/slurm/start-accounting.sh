@@ -66,8 +66,8 @@ start_slurmdbd() {
     return 1
 }
 
-[ "$PART" = all ] && make_database
+[ "$PART" != all ] || make_database
 [ "$PART" = slurmdbd ] || start_mariadbd
-[ "$PART" = all ] && write_conf
+[ "$PART" != all ] || write_conf
 [ "$PART" = mariadbd ] || start_slurmdbd
-[ "$PART" = all ] && sacctmgr --immediate add cluster onebox >/dev/null
+[ "$PART" != all ] || sacctmgr --immediate add cluster onebox >/dev/null

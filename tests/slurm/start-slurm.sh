@@ -12,7 +12,9 @@ chmod 755 "$D" "$D/run"
 chmod 700 "$D/munge"
 : >"$D/pids"
 
+MEMORY=2000
 if [ "${SLURM_TEST_ACCOUNTING:-0}" = 1 ]; then
+    MEMORY=4000
     ACCOUNTING="JobCompType=jobcomp/none
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
@@ -23,7 +25,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
 SelectTypeParameters=CR_CPU_Memory
-DefMemPerCPU=200
+DefMemPerCPU=400
 MinJobAge=2"
 else
     ACCOUNTING="JobCompType=jobcomp/filetxt
@@ -42,7 +44,7 @@ cat "$D/run/munged.pid" >>"$D/pids"
 NODES=
 for i in $(seq 1 "$N"); do
     mkdir -p "$D/spool/n$i" "$D/tmp/n$i"
-    NODES+="NodeName=n$i NodeHostname=localhost NodeAddr=127.0.0.1 Port=$((BASE + 10 + i)) CPUs=$C RealMemory=2000 State=UNKNOWN"$'\n'
+    NODES+="NodeName=n$i NodeHostname=localhost NodeAddr=127.0.0.1 Port=$((BASE + 10 + i)) CPUs=$C RealMemory=$MEMORY State=UNKNOWN"$'\n'
 done
 # TmpFS per node: else the PMIx folders of several slurmds on one host collide.
 cat >"$D/slurm.conf" <<EOF
