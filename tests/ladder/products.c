@@ -16,8 +16,10 @@ static const struct layer step_layers[] = {
     {1568, 384, 384, 49}, {1568, 384, 1536, 12}, {1568, 1536, 384, 12},
     {192, 384, 384, 24},  {192, 384, 1536, 6},   {192, 1536, 384, 6},
     {1760, 256, 256, 18}, {1760, 256, 1024, 3},  {1760, 1024, 256, 3},
+    {24, 768, 768, 0},    {24, 768, 3072, 0},    {24, 3072, 768, 0}, /* a caption of `large` */
 };
-static const struct layer odd_layers[] = {{37, 29, 45, 1}, {5, 70, 33, 1}, {801, 49, 13, 1}};
+static const struct layer odd_layers[] = {
+    {37, 29, 45, 1}, {5, 70, 33, 1}, {801, 49, 13, 1}, {19, 1601, 75, 1}};
 
 enum { X, W, G, Y, DX, DW, Y_BLAS, DX_BLAS, DW_BLAS, ARRAYS };
 enum { FORWARD, INPUT, WEIGHT, PRODUCTS };

@@ -607,6 +607,36 @@ static void backends_have_names(void **state)
         assert_ptr_equal(backend_find(backend_at(i)->name), backend_at(i));
 }
 
+/* Few rows take another way through a product than many, and add up in the same order. */
+static void a_row_does_not_know_the_others(void **state)
+{
+    (void)state;
+    enum { R = 100, PART = 23, I = 805, O = 1603 };
+    const char *const names[] = {"cpu-avx512", "cpu-bf16"};
+    real *all = calloc(2 * (R * (I + O)) + O * (I + 1), sizeof *all);
+    real *x = all, *y = x + R * I, *dx = y + R * O, *part = dx + R * I, *w = part + R * O;
+    const struct rng_key key = {.seed = 7};
+    for (int64_t i = 0; i < R * I; i++)
+        x[i] = (real)rng_normal(&key, (uint64_t)i);
+    for (int64_t i = 0; i < O * (I + 1); i++)
+        w[i] = (real)rng_normal(&key, (uint64_t)(R * I + i));
+    for (int k = 0; k < 2; k++) {
+        const struct backend *be = backend_find(names[k]);
+        if (!be)
+            continue;
+        be->linear_fwd(y, NULL, x, w, w + O * I, R, I, O, ACT_GELU);
+        be->linear_bwd(dx, NULL, NULL, y, NULL, NULL, x, w, R, I, O, ACT_NONE, 1);
+        for (int64_t r = 0; r < R; r += PART) {
+            int64_t n = R - r < PART ? R - r : PART;
+            be->linear_fwd(part, NULL, x + r * I, w, w + O * I, n, I, O, ACT_GELU);
+            assert_memory_equal(part, y + r * O, (size_t)(n * O) * sizeof(real));
+            be->linear_bwd(part, NULL, NULL, y + r * O, NULL, NULL, x, w, n, I, O, ACT_NONE, 1);
+            assert_memory_equal(part, dx + r * I, (size_t)(n * I) * sizeof(real));
+        }
+    }
+    free(all);
+}
+
 static int64_t processor_ns(void)
 {
     struct timespec t;
@@ -657,6 +687,7 @@ int main(void)
         cmocka_unit_test(sine_positions_follow_the_spec),
         cmocka_unit_test(frozen_groups_have_no_gradient),
         cmocka_unit_test(backends_have_names),
+        cmocka_unit_test(a_row_does_not_know_the_others),
         cmocka_unit_test(threads_sleep_between_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
