@@ -194,7 +194,7 @@ static void a_full_structure_pulls_nothing(void **state)
     struct ctx *cx;
     assert_int_equal(ctx_create(&cx, backend_find("ref"), 1 << 20, NULL), ST_OK);
     ctx_begin(cx, &(struct ctx_config){.record = true});
-    assert_null(align_loss(cx, r.params, r.st, 1, true));
+    assert_null(pull_loss(cx, r.params, r.st, 1, true));
     assert_int_equal(ctx_finish(cx, NULL), ST_OK);
     ctx_destroy(cx);
     free(before);
@@ -279,7 +279,7 @@ static void biases_take_no_part(void **state)
 static double loss_of(struct ctx *cx, struct rig *r, bool both)
 {
     ctx_begin(cx, &(struct ctx_config){.record = true});
-    struct tensor *loss = align_loss(cx, r->params, r->st, 3, both);
+    struct tensor *loss = pull_loss(cx, r->params, r->st, 3, both);
     ctx_backward(cx, loss);
     struct err err = {0};
     if (ctx_finish(cx, &err) != ST_OK)

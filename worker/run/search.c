@@ -318,8 +318,8 @@ static enum status pull_gradient(struct run *r, const struct phase_plan *plan, s
     const struct ctx_config cfg = {.record = true, .seed = (uint64_t)r->job->train_seed};
     ctx_begin(r->cx, &cfg);
     struct tensor *loss =
-        align_loss(r->cx, model_params(r->model), r->structure, pull_strength(r, plan),
-                   r->job->method_align_source == ALIGN_BOTH);
+        pull_loss(r->cx, model_params(r->model), r->structure, pull_strength(r, plan),
+                  r->job->method_align_source == ALIGN_BOTH);
     if (loss)
         ctx_backward(r->cx, loss);
     return run_agree(r, ctx_finish(r->cx, err), err);

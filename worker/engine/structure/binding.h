@@ -89,7 +89,7 @@ void align_measure(struct params *dense, const struct structure *st, struct alig
 void align_pull(struct params *dense, const struct structure *st, const double *lr, double gamma,
                 bool both);
 /* The option `gradient`: R_align times gamma on the tape. NULL when nothing aligns. */
-struct tensor *align_loss(struct ctx *cx, struct params *dense, const struct structure *st,
-                          double gamma, bool both);
+struct tensor *pull_loss(struct ctx *cx, struct params *dense, const struct structure *st,
+                         double gamma, bool both);
 
 #endif

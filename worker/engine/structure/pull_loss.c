@@ -1,4 +1,4 @@
-/* align_loss.c - R_align on the tape, the option `gradient` (method.md 5): the same groups as
+/* pull_loss.c - R_align on the tape, the option `gradient` (method.md 5): the same groups as
  * align.c. */
 #include "engine/structure/align.h"
 
@@ -71,8 +71,8 @@ static void list_fill(struct list *l, struct ctx *cx, struct params *p, const st
         l->first[l->groups] = l->slices;
 }
 
-struct tensor *align_loss(struct ctx *cx, struct params *dense, const struct structure *st,
-                          double gamma, bool both)
+struct tensor *pull_loss(struct ctx *cx, struct params *dense, const struct structure *st,
+                         double gamma, bool both)
 {
     struct list l = {0};
     list_fill(&l, cx, dense, st, both);
