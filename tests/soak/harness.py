@@ -129,6 +129,8 @@ class Bed:
             if mend:
                 mend()
             got = self.show(job)
+            if got["state"] == "RUNNING" and not got["attempts"][-1]["host"]:
+                return None  # a note came before the worker's hello, which tells where it went on from
             return got if got["state"] in states else None
         return until(there, lambda: "%s of %s\n%s\n%s" % (states, self.show(job), self.said(), self.job_log(job)), seconds)
 
