@@ -9,22 +9,6 @@
 
 #include <string.h>
 
-#define TEXT_COLUMN 14 /* of what stands behind a row's name */
-
-static void label(struct buf *out, const struct term *t, const char *name)
-{
-    term_style(out, t, STYLE_DIM, "  %-*s", TEXT_COLUMN - 2, name);
-}
-
-static void text_row(struct buf *out, const struct term *t, const char *name, const char *text)
-{
-    if (!text[0])
-        return;
-    label(out, t, name);
-    term_wrap(out, t, TEXT_COLUMN, text);
-    buf_puts(out, "\n");
-}
-
 static void head(struct buf *out, const struct term *t, const Espalier__V1__Job *j)
 {
     char state[16];
@@ -39,24 +23,24 @@ static void head(struct buf *out, const struct term *t, const Espalier__V1__Job 
         buf_puts(out, ")");
     }
     buf_puts(out, "\n");
-    text_row(out, t, "", j->text);
+    row_text(out, t, "", j->text);
 }
 
 static void times(struct buf *out, const struct term *t, const Espalier__V1__Job *j)
 {
     char text[FORMAT_MAX], lasted[FORMAT_MAX];
-    text_row(out, t, "submitted", format_time(text, j->submitted_ms));
+    row_text(out, t, "submitted", format_time(text, j->submitted_ms));
     if (j->started_ms)
-        text_row(out, t, "started", format_time(text, j->started_ms));
+        row_text(out, t, "started", format_time(text, j->started_ms));
     if (j->ended_ms) {
-        label(out, t, "ended");
+        row_begin(out, t, "ended");
         buf_puts(out, format_time(text, j->ended_ms));
         if (j->started_ms)
             buf_printf(out, ", after %s",
                        format_duration(lasted, (double)(j->ended_ms - j->started_ms) / 1e3));
         buf_puts(out, "\n");
     }
-    label(out, t, "attempt");
+    row_begin(out, t, "attempt");
     buf_printf(out, "%u of %u rank%s, priority %d", j->attempt, j->ranks, j->ranks == 1 ? "" : "s",
                j->priority);
     if (j->ended_ms && j->started_ms)
@@ -68,7 +52,7 @@ static void attempt_row(struct buf *out, const struct term *t, const Espalier__V
                         bool first)
 {
     char when[FORMAT_MAX], lasted[FORMAT_MAX];
-    label(out, t, first ? "attempts" : "");
+    row_begin(out, t, first ? "attempts" : "");
     buf_printf(out, "#%-2u %s", a->number, format_time(when, a->started_ms));
     if (a->host[0]) {
         buf_puts(out, " on ");
@@ -84,7 +68,7 @@ static void attempt_row(struct buf *out, const struct term *t, const Espalier__V
         term_style(out, t, STYLE_YELLOW, "%s", a->reason);
     }
     buf_puts(out, "\n");
-    text_row(out, t, "", a->text);
+    row_text(out, t, "", a->text);
 }
 
 /* Said in full where there was more than one; a single attempt is told by the lines above. */
@@ -94,7 +78,7 @@ static void attempts(struct buf *out, const struct term *t, const Espalier__V1__
     char left[FORMAT_MAX];
     int64_t wait = j->not_before_ms - clock->wall_ms(clock);
     if (j->not_before_ms && wait > 0)
-        text_row(out, t, "next attempt",
+        row_text(out, t, "next attempt",
                  format_duration(left, (double)wait / 1e3)); /* it waits for room after that */
     for (size_t i = 0; j->n_attempts > 1 && i < j->n_attempts; i++)
         attempt_row(out, t, j->attempts[i], i == 0);
@@ -106,18 +90,18 @@ static void progress(struct buf *out, const struct term *t, const Espalier__V1__
     char a[FORMAT_MAX], b[FORMAT_MAX];
     if (!p)
         return;
-    label(out, t, "progress");
+    row_begin(out, t, "progress");
     term_clean(out, p->phase, strlen(p->phase));
     buf_printf(out, " %llu / %llu, in all %llu / %llu\n", (unsigned long long)p->step,
                (unsigned long long)p->steps, (unsigned long long)p->total_step,
                (unsigned long long)p->total_steps);
-    label(out, t, "");
+    row_begin(out, t, "");
     buf_printf(out, "loss %.4g, step %s", p->loss, format_duration(a, p->step_seconds));
     if (!j->ended_ms)
         buf_printf(out, ", ETA %s", format_duration(b, p->eta_seconds));
     buf_puts(out, "\n");
     if (p->params_target > 0) {
-        label(out, t, "kept");
+        row_begin(out, t, "kept");
         buf_printf(out, "%s of the parameters, target %s\n", format_percent(a, p->params_kept),
                    format_percent(b, p->params_target));
     }
@@ -142,7 +126,7 @@ static void places(struct buf *out, const struct term *t, const Espalier__V1__Jo
 {
     for (size_t i = 0; i < j->n_places; i++) {
         const Espalier__V1__RankPlace *p = j->places[i];
-        label(out, t, i ? "" : "ranks");
+        row_begin(out, t, i ? "" : "ranks");
         buf_printf(out, "%zu on ", i);
         term_clean(out, p->host, strlen(p->host));
         buf_puts(out, ", cores ");
@@ -161,7 +145,7 @@ static void slurm(struct buf *out, const struct term *t, const Espalier__V1__Job
     const Espalier__V1__SlurmJob *s = j->slurm;
     if (!s || (!s->id[0] && j->ended_ms))
         return;
-    label(out, t, "slurm");
+    row_begin(out, t, "slurm");
     buf_printf(out, "job %s", s->id[0] ? s->id : "not yet known");
     const char *parts[][2] = {
         {" ", s->state}, {", ", s->reason}, {", partition ", s->partition}, {", nodes ", s->nodes}};
@@ -176,7 +160,7 @@ static void phases(struct buf *out, const struct term *t, const Espalier__V1__Jo
 {
     char text[FORMAT_MAX];
     for (size_t i = 0; i < j->n_phase_times; i++) {
-        label(out, t, i ? "" : "phases");
+        row_begin(out, t, i ? "" : "phases");
         buf_printf(out, "%-10.16s %s\n", j->phase_times[i]->phase,
                    format_duration(text, j->phase_times[i]->seconds));
     }
@@ -213,10 +197,10 @@ static int print_job(struct cli *cli, const Espalier__V1__Job *j)
     head(&out, &cli->out, j);
     times(&out, &cli->out, j);
     attempts(&out, &cli->out, j);
-    text_row(&out, &cli->out, "owner", j->owner);
-    text_row(&out, &cli->out, "folder", j->folder);
+    row_text(&out, &cli->out, "owner", j->owner);
+    row_text(&out, &cli->out, "folder", j->folder);
     for (size_t i = 0; i < j->n_overrides; i++) {
-        label(&out, &cli->out, i ? "" : "set");
+        row_begin(&out, &cli->out, i ? "" : "set");
         buf_printf(&out, "%s=%s\n", j->overrides[i]->key, j->overrides[i]->value);
     }
     places(&out, &cli->out, j);

@@ -187,14 +187,25 @@ void findings_text(struct buf *out, const struct term *t, const char *file_name,
         buf_printf(out, "%s: more faults than the %d shown\n", file_name, JOBFILE_MAX_FINDINGS);
 }
 
-/* ---- plan ------------------------------------------------------------------------------------ */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
-#define PLAN_COLUMN 14 /* of what stands behind a row's name */
+#define TEXT_COLUMN 14 /* of what stands behind a row's name */
 
-static void row(struct buf *out, const struct term *t, const char *name)
+void row_begin(struct buf *out, const struct term *t, const char *name)
 {
-    term_style(out, t, STYLE_DIM, "  %-*s", PLAN_COLUMN - 2, name);
+    term_style(out, t, STYLE_DIM, "  %-*s", TEXT_COLUMN - 2, name);
 }
+
+void row_text(struct buf *out, const struct term *t, const char *name, const char *text)
+{
+    if (!text[0])
+        return;
+    row_begin(out, t, name);
+    term_wrap(out, t, TEXT_COLUMN, text);
+    buf_puts(out, "\n");
+}
+
+/* ---- plan ------------------------------------------------------------------------------------ */
 
 static double part(uint64_t of, uint64_t whole)
 {
@@ -206,12 +217,12 @@ static void time_rows(struct buf *out, const struct term *t, const Espalier__V1_
 {
     char steps[FORMAT_MAX], time[FORMAT_MAX];
     for (size_t i = 0; i < p->n_phases; i++) {
-        row(out, t, i ? "" : "phases");
+        row_begin(out, t, i ? "" : "phases");
         buf_printf(out, "%-10.16s %10s %10s\n", p->phases[i]->phase,
                    p->phases[i]->steps ? format_count(steps, p->phases[i]->steps) : "",
                    p->phases[i]->seconds > 0 ? format_duration(time, p->phases[i]->seconds) : "?");
     }
-    row(out, t, "time");
+    row_begin(out, t, "time");
     if (p->estimate_seconds > 0)
         buf_printf(out, "about %s, from %u earlier job%s like it\n",
                    format_duration(time, p->estimate_seconds), p->estimate_jobs,
@@ -219,44 +230,37 @@ static void time_rows(struct buf *out, const struct term *t, const Espalier__V1_
     else
         buf_puts(out, "unknown: no job of this model, batch and ranks has run here yet\n");
     if (p->attempts > 1) {
-        row(out, t, "attempts");
+        row_begin(out, t, "attempts");
         buf_printf(out, "%u, cut by slurm.time_minutes; each goes on from the last checkpoint\n",
                    p->attempts);
     }
-    if (p->cluster[0]) {
-        row(out, t, "slurm");
-        term_wrap(out, t, PLAN_COLUMN, p->cluster);
-        buf_puts(out, "\n");
-    }
+    row_text(out, t, "slurm", p->cluster);
 }
 
 void plan_text(struct buf *out, const struct term *t, const Espalier__V1__Plan *p)
 {
     char a[FORMAT_MAX], b[FORMAT_MAX];
-    row(out, t, "parameters");
+    row_begin(out, t, "parameters");
     buf_printf(out, "%s dense, of them %s (%s) in the two backbones\n",
                format_count(a, p->params_whole), format_count(b, p->params_backbones),
                format_percent((char[FORMAT_MAX]){0}, part(p->params_backbones, p->params_whole)));
     if (p->params_target < p->params_whole) {
-        row(out, t, "target");
+        row_begin(out, t, "target");
         buf_printf(out, "%s (%s)\n", format_count(a, p->params_target),
                    format_percent(b, part(p->params_target, p->params_whole)));
-        row(out, t, "reachable");
+        row_begin(out, t, "reachable");
         buf_printf(out, "%s (%s) at the least\n", format_count(a, p->params_smallest),
                    format_percent(b, part(p->params_smallest, p->params_whole)));
     }
-    row(out, t, "compute");
+    row_begin(out, t, "compute");
     buf_printf(out, "%.1f million multiply-accumulates an image, forward\n", (double)p->macs / 1e6);
-    row(out, t, "steps");
+    row_begin(out, t, "steps");
     buf_printf(out, "%s\n", format_count(a, p->steps));
     time_rows(out, t, p);
-    row(out, t, "resources");
+    row_begin(out, t, "resources");
     buf_printf(out, "%u rank%s of %u thread%s, about %s each\n", p->ranks, p->ranks == 1 ? "" : "s",
                p->threads_per_rank, p->threads_per_rank == 1 ? "" : "s",
                format_size(a, p->memory_per_rank_bytes));
-    for (size_t i = 0; i < p->n_notes; i++) {
-        row(out, t, i ? "" : "notes");
-        term_wrap(out, t, PLAN_COLUMN, p->notes[i]);
-        buf_puts(out, "\n");
-    }
+    for (size_t i = 0; i < p->n_notes; i++)
+        row_text(out, t, i ? "" : "notes", p->notes[i]);
 }

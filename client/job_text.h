@@ -18,6 +18,11 @@ void event_text(struct buf *out, const struct term *t, const Espalier__V1__Event
 void findings_text(struct buf *out, const struct term *t, const char *file_name, const char *text,
                    size_t len, const struct findings *findings);
 
+/* A row of a job or a plan: its name, then what the caller adds and ends. */
+void row_begin(struct buf *out, const struct term *t, const char *name);
+/* A whole one; nothing for an empty text. */
+void row_text(struct buf *out, const struct term *t, const char *name, const char *text);
+
 void plan_text(struct buf *out, const struct term *t, const Espalier__V1__Plan *plan);
 
 #endif

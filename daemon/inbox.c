@@ -11,8 +11,8 @@ struct inbox {
     pthread_mutex_t lock;
     struct message *first, **end;
     int fd;
-    struct message
-        *taken; /* the loop's own: so it needs the lock once for all that came together */
+    /* The loop's own: so it needs the lock once for all that came together. */
+    struct message *taken;
 };
 
 enum status inbox_create(struct inbox **ret_inbox, struct err *err)

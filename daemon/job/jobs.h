@@ -31,9 +31,9 @@ struct active {
     } progress;                                 /* of the newest report; zeros = none yet */
     struct stall_watch stall;                   /* when the last step was seen */
     struct placement *placement; /* owned; of the newest attempt; NULL = none is known */
+    /* Which node this attempt's successor is kept off; attempt 0 = not asked yet. */
     struct {
-        int attempt,
-            node; /* which node this attempt's successor is kept off; attempt 0 = not asked yet */
+        int attempt, node;
     } avoid;
     struct active *next_changed;
 };

@@ -8,8 +8,8 @@
 struct slurm_reason {
     char code[64]; /* as squeue prints it: "Resources"; the nearest one for a sentence of sbatch */
     char words[160]; /* what it means */
-    char look
-        [160]; /* shows more, or is all that can be done; no id in it where sbatch may refuse a job for this */
+    /* Shows more, or is all that can be done; no id in it where sbatch may refuse a job for this. */
+    char look[160];
     char change[200]; /* helps one that waits; "" = nothing does */
 };
 

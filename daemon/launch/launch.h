@@ -126,8 +126,8 @@ enum status launch_fake_create(struct launch **ret_launch, const struct clock *c
 enum slurm_starter { SLURM_START_AUTO, SLURM_START_SRUN, SLURM_START_MPIRUN };
 struct slurm_options {
     const struct clock *clock; /* borrowed */
-    char daemon_id
-        [9]; /* by its home: two daemons of one account must not take each other's jobs for their own */
+    /* By its home: two daemons of one account must not take each other's jobs for their own. */
+    char daemon_id[9];
     const char *bin; /* folder of Slurm's commands; "": from PATH */
     const char *worker, *launcher, *mpirun;
     const char *mpi;               /* plugin for srun; "": from `srun --mpi=list` */

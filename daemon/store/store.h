@@ -169,9 +169,10 @@ enum status store_change_newest(struct store *s, int64_t job_id, uint64_t states
                                 int64_t *ret_cursor, struct err *err);
 enum status store_cursor_last(struct store *s, int64_t *ret_cursor, struct err *err); /* 0 = none */
 
+/* The mark that holds the id of the home that the store belongs to; not in a copy that is restored. */
+#define STORE_MARK_HOME "home"
+
 /* How far a reader of all events has come, kept under its name. ST_NOT_FOUND (err untouched): never set. */
-#define STORE_MARK_HOME                                                                            \
-    "home" /* the id of the home that the store belongs to; not in a copy that is restored */
 enum status store_mark_set(struct store *s, const char *name, int64_t cursor, struct err *err);
 enum status store_mark_load(struct store *s, const char *name, int64_t *ret_cursor,
                             struct err *err);

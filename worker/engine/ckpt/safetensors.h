@@ -56,9 +56,8 @@ struct safetensors_meta {
     const char *key, *value; /* UTF-8 */
 };
 
-/* Atomic (base/file.h): the old file stays whole on failure. ST_UNSUPPORTED: a finite number that would be infinite in the file's
- * type. ret_sha (NULL allowed) = SHA-256 of
- * the file. */
+/* Atomic (base/file.h): the old file stays whole on failure. ST_UNSUPPORTED: a finite number that would be infinite in
+ * the file's type. ret_sha (NULL allowed) = SHA-256 of the file. */
 enum status safetensors_write(const char *path, const struct safetensors_out *tensor, int tensors,
                               const struct safetensors_meta *meta, int metas,
                               char ret_sha[HASH_HEX_SIZE], struct err *err);

@@ -51,8 +51,8 @@ struct dataset_family {
 struct dataset_config {
     const char *path;       /* the JSON file */
     const char *image_root; /* NULL: the folder of path */
-    bool
-        check_images; /* every picture must be there, PNG, of its record's size: 24 bytes of each are read */
+    /* Every picture must be there, PNG, of its record's size: 24 bytes of each are read. */
+    bool check_images;
 };
 
 struct dataset;
